@@ -1,0 +1,159 @@
+//! One user's streams and endings, and the steps that the rules are made of.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use minicbor::{Decode, Encode};
+
+use crate::id::StreamId;
+use crate::outcome::{Over, Place};
+use crate::policy::Limit;
+use crate::stream::Stream;
+use crate::text::UserId;
+use crate::time::Timestamp;
+use crate::{ENDING_MEMORY, ENDINGS_MAX};
+
+/// One user's part of a record. A stream id stands in it at most once: as a stream or as an
+/// ending.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+pub(crate) struct Account {
+    #[n(0)]
+    pub(crate) user: UserId,
+    /// The limit of the user's last admitted start.
+    #[n(1)]
+    pub(crate) limit: Limit,
+    /// In the order in which they took their places.
+    #[n(2)]
+    pub(crate) streams: Vec<Stream>,
+    /// In the order in which they ended.
+    #[n(3)]
+    pub(crate) endings: Vec<Ending>,
+}
+
+/// A stream that is over, remembered for [`ENDING_MEMORY`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+pub(crate) struct Ending {
+    #[n(0)]
+    pub(crate) id: StreamId,
+    #[n(1)]
+    pub(crate) cause: Cause,
+    #[n(2)]
+    pub(crate) forget_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+pub(crate) enum Cause {
+    #[n(0)]
+    Stopped,
+    /// Keeps the stream, since a late heartbeat may take its place back.
+    #[n(1)]
+    Expired(#[n(0)] Box<Stream>),
+    #[n(2)]
+    Replaced(#[n(0)] StreamId),
+    #[n(3)]
+    Evicted,
+}
+
+impl Cause {
+    pub(crate) fn over(&self) -> Over {
+        match self {
+            Self::Stopped => Over::Stopped,
+            Self::Expired(_) => Over::Expired,
+            Self::Replaced(by) => Over::Replaced { by: by.clone() },
+            Self::Evicted => Over::Evicted,
+        }
+    }
+}
+
+impl Account {
+    pub(crate) fn new(user: UserId) -> Self {
+        Self {
+            user,
+            limit: Limit::DEFAULT,
+            streams: Vec::new(),
+            endings: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.streams.is_empty() && self.endings.is_empty()
+    }
+
+    pub(crate) fn stream_mut(&mut self, id: &StreamId) -> Option<&mut Stream> {
+        self.streams.iter_mut().find(|stream| stream.id == *id)
+    }
+
+    pub(crate) fn ending_mut(&mut self, id: &StreamId) -> Option<&mut Ending> {
+        self.endings.iter_mut().find(|ending| ending.id == *id)
+    }
+
+    /// Whether this account has the stream or remembers its ending.
+    pub(crate) fn knows(&self, id: &StreamId) -> bool {
+        self.streams.iter().any(|stream| stream.id == *id)
+            || self.endings.iter().any(|ending| ending.id == *id)
+    }
+
+    /// Moves every stream whose lease is over to the endings and forgets old endings. Returns
+    /// how many streams expired.
+    pub(crate) fn expire(&mut self, now: Timestamp) -> usize {
+        self.endings.retain(|ending| now < ending.forget_at);
+        let over: Vec<Stream> = self
+            .streams
+            .extract_if(.., |stream| stream.lease.is_over(now))
+            .collect();
+        let count = over.len();
+        for stream in over {
+            // Remembered from the end of the lease, not from whenever somebody looked.
+            let forget_at = stream.lease.expires_at().plus(ENDING_MEMORY);
+            if now < forget_at {
+                let id = stream.id.clone();
+                self.remember(Ending {
+                    id,
+                    cause: Cause::Expired(Box::new(stream)),
+                    forget_at,
+                });
+            }
+        }
+        count
+    }
+
+    /// Ends a stream that has a place; `None` when there is no such stream.
+    pub(crate) fn end(&mut self, id: &StreamId, cause: Cause, now: Timestamp) -> Option<Stream> {
+        let index = self.streams.iter().position(|stream| stream.id == *id)?;
+        let stream = self.streams.remove(index);
+        self.remember(Ending {
+            id: id.clone(),
+            cause,
+            forget_at: now.plus(ENDING_MEMORY),
+        });
+        Some(stream)
+    }
+
+    pub(crate) fn remember(&mut self, ending: Ending) {
+        if self.endings.len() == ENDINGS_MAX {
+            self.endings.remove(0);
+        }
+        self.endings.push(ending);
+    }
+
+    pub(crate) fn forget(&mut self, id: &StreamId) {
+        self.endings.retain(|ending| ending.id != *id);
+    }
+
+    /// The place of a stream that has one.
+    pub(crate) fn place(&self, stream: Stream) -> Place {
+        let reclaimable = self
+            .streams
+            .iter()
+            .map(|stream| stream.lease.reclaimable_at());
+        Place {
+            user: self.user.clone(),
+            reclaimable_at: reclaimable
+                .min()
+                .unwrap_or_else(|| stream.lease.reclaimable_at()),
+            stream,
+            active: self.streams.len(),
+            limit: self.limit,
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! All streams of a user as one value, and the rules over it.
+
+mod start;
+
+use alloc::vec::Vec;
+
+use minicbor::{Decode, Encode};
+
+use crate::account::{Account, Cause, Ending};
+use crate::id::StreamId;
+use crate::outcome::{Admission, Beat, Stopped};
+use crate::policy::{Limit, Terms};
+use crate::request::{Heartbeat, Target, Which};
+use crate::stream::{Lease, Stream};
+use crate::text::UserId;
+use crate::time::Timestamp;
+use crate::{ENDING_MEMORY, Policy, Start, Started};
+
+/// What a store keeps under one locator: the streams and endings of its user, or of the few
+/// users who share the locator. Every rule expires what is over before it decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct Record {
+    #[n(0)]
+    pub(crate) accounts: Vec<Account>,
+}
+
+impl Record {
+    /// Asks for a place: the same stream again is the same stream; otherwise the streams that
+    /// the viewer chose and the device's own earlier ones make room, then suspects, then, if
+    /// the caller wants that, the oldest. A denial changes nothing.
+    pub fn start(&mut self, request: &Start, policy: &Policy, now: Timestamp) -> Started {
+        self.expire(now);
+        start::start(self.account_or_new(&request.user), request, policy, now)
+    }
+
+    /// Whether `request` would be admitted.
+    #[must_use]
+    pub fn admission(&self, request: &Start, policy: &Policy, now: Timestamp) -> Admission {
+        let mut trial = self.clone();
+        trial.expire(now);
+        start::admission(trial.account_or_new(&request.user), request, policy, now)
+    }
+
+    /// Renews a lease. One that is over takes its place back if there is room.
+    pub fn heartbeat(
+        &mut self,
+        target: Target<'_>,
+        beat: &Heartbeat,
+        terms: Terms,
+        now: Timestamp,
+    ) -> Beat {
+        self.expire(now);
+        let Some(account) = self.account_of(target) else {
+            return Beat::Unknown;
+        };
+        if let Some(stream) = account.stream_mut(target.id) {
+            refresh(stream, beat, terms, now);
+            let stream = stream.clone();
+            return Beat::Renewed(account.place(stream));
+        }
+        let has_room = account.streams.len() < account.limit.as_len();
+        match account.ending_mut(target.id) {
+            None => Beat::Unknown,
+            Some(Ending {
+                cause: Cause::Expired(stream),
+                ..
+            }) if has_room => {
+                refresh(stream, beat, terms, now);
+                let stream = Stream::clone(stream);
+                account.forget(target.id);
+                account.streams.push(stream.clone());
+                Beat::Resumed(account.place(stream))
+            }
+            Some(ending) => Beat::Over(ending.cause.over()),
+        }
+    }
+
+    /// Ends a stream for its player. It stays over: also when its start comes later.
+    pub fn stop(&mut self, target: Target<'_>, now: Timestamp) -> Stopped {
+        self.expire(now);
+        let account = match target.user {
+            Some(user) => self.account_or_new(user),
+            None => match self.account_of(target) {
+                Some(account) => account,
+                None => return Stopped::Unknown,
+            },
+        };
+        if let Some(stream) = account.end(target.id, Cause::Stopped, now) {
+            return Stopped::Ended(stream);
+        }
+        let forget_at = now.plus(ENDING_MEMORY);
+        match account.ending_mut(target.id) {
+            Some(ending) if matches!(ending.cause, Cause::Expired(_)) => {
+                ending.cause = Cause::Stopped;
+                Stopped::Forgone
+            }
+            Some(_) => Stopped::Already,
+            None => {
+                let id = target.id.clone();
+                account.remember(Ending {
+                    id,
+                    cause: Cause::Stopped,
+                    forget_at,
+                });
+                Stopped::Noted
+            }
+        }
+    }
+
+    /// Ends streams of a user for an operator and returns those that had a place. What is
+    /// evicted can't resume.
+    pub fn evict(&mut self, user: &UserId, which: Which<'_>, now: Timestamp) -> Vec<Stream> {
+        self.expire(now);
+        let Some(account) = self
+            .accounts
+            .iter_mut()
+            .find(|account| account.user == *user)
+        else {
+            return Vec::new();
+        };
+        let is_meant = |id: &StreamId| match which {
+            Which::All => true,
+            Which::One(one) => id == one,
+        };
+        for ending in &mut account.endings {
+            if is_meant(&ending.id) && matches!(ending.cause, Cause::Expired(_)) {
+                ending.cause = Cause::Evicted;
+            }
+        }
+        let ids: Vec<StreamId> = account
+            .streams
+            .iter()
+            .map(|stream| stream.id.clone())
+            .filter(is_meant)
+            .collect();
+        ids.iter()
+            .filter_map(|id| account.end(id, Cause::Evicted, now))
+            .collect()
+    }
+
+    /// Lets time do its work: streams whose lease is over give their places back, and endings
+    /// of more than [`ENDING_MEMORY`] ago are forgotten. Returns how many streams expired.
+    pub fn expire(&mut self, now: Timestamp) -> usize {
+        let expired = self
+            .accounts
+            .iter_mut()
+            .map(|account| account.expire(now))
+            .sum();
+        self.accounts.retain(|account| !account.is_empty());
+        expired
+    }
+
+    /// Gives every lease a full term from `now`, as after a restart: a silence that was ours is
+    /// nobody's fault.
+    pub fn renew_all(&mut self, now: Timestamp) {
+        for stream in self
+            .accounts
+            .iter_mut()
+            .flat_map(|account| &mut account.streams)
+        {
+            stream.lease.restart(now);
+        }
+    }
+
+    /// The streams of a user that have a place, in the order in which they took it, and the
+    /// limit of the user's last admitted start.
+    #[must_use]
+    pub fn streams(&self, user: &UserId, now: Timestamp) -> (Vec<Stream>, Option<Limit>) {
+        let Some(account) = self.accounts.iter().find(|account| account.user == *user) else {
+            return (Vec::new(), None);
+        };
+        let live = account
+            .streams
+            .iter()
+            .filter(|stream| !stream.lease.is_over(now));
+        (live.cloned().collect(), Some(account.limit))
+    }
+
+    /// How many streams are in it, those counted whose lease is over but not yet noticed.
+    #[must_use]
+    pub fn streams_len(&self) -> usize {
+        self.accounts
+            .iter()
+            .map(|account| account.streams.len())
+            .sum()
+    }
+
+    /// Whether a store need not keep it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.accounts.iter().all(Account::is_empty)
+    }
+
+    /// The next instant at which [`Record::expire`] would change something.
+    #[must_use]
+    pub fn due_at(&self) -> Option<Timestamp> {
+        let streams = self.accounts.iter().flat_map(|account| &account.streams);
+        let endings = self.accounts.iter().flat_map(|account| &account.endings);
+        let expiries = streams.map(|stream| stream.lease.expires_at());
+        expiries.chain(endings.map(|ending| ending.forget_at)).min()
+    }
+
+    fn account_of(&mut self, target: Target<'_>) -> Option<&mut Account> {
+        self.accounts.iter_mut().find(|account| {
+            account.knows(target.id) && target.user.is_none_or(|user| account.user == *user)
+        })
+    }
+
+    fn account_or_new(&mut self, user: &UserId) -> &mut Account {
+        let index = self
+            .accounts
+            .iter()
+            .position(|account| account.user == *user);
+        let index = index.unwrap_or_else(|| {
+            self.accounts.push(Account::new(user.clone()));
+            self.accounts.len() - 1
+        });
+        &mut self.accounts[index]
+    }
+}
+
+/// A client was heard: its lease runs a full term, on the terms of clients that send heartbeats.
+fn refresh(stream: &mut Stream, beat: &Heartbeat, terms: Terms, now: Timestamp) {
+    stream.lease = Lease::new(terms, now);
+    if let Some(playback) = beat.playback {
+        stream.playback = playback;
+    }
+    if let Some(content) = &beat.content {
+        stream.content = Some(content.clone());
+    }
+}

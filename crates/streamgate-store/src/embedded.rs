@@ -1,0 +1,162 @@
+//! The durable store of one machine: records in memory, and a journal on disk that is written
+//! by one thread, many swaps to one sync, in the order in which they were decided. What a crash
+//! keeps is therefore a prefix of what happened.
+
+mod committer;
+mod data_dir;
+mod journal;
+mod queue;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use streamgate_core::{Locator, LocatorKey, Record, Timestamp};
+
+pub use self::data_dir::OpenError;
+
+use self::committer::Committer;
+use self::data_dir::DataDir;
+use self::journal::Header;
+use self::queue::Queue;
+use crate::store::{LeaseStore, StoreError, Swap, Versioned, Write};
+use crate::table::Table;
+
+/// How many records are taken in between two lines in the log.
+const RECORDS_PER_PROGRESS_LINE: usize = 1_000_000;
+
+/// Records in memory, starts and stops on disk before they are answered.
+pub struct EmbeddedStore {
+    table: Arc<Table>,
+    queue: Arc<Queue>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A store as it was found on disk.
+pub struct Opened {
+    /// The store.
+    pub store: EmbeddedStore,
+    /// The secret of its locators.
+    pub key: LocatorKey,
+    /// Where the lease clock goes on. Every lease runs a full term from here.
+    pub watermark: Timestamp,
+    /// How many records came back.
+    pub records: usize,
+    /// How many streams came back.
+    pub streams: usize,
+    /// Whether the last process closed the store; if not, its last write may have been torn and
+    /// was taken back.
+    pub was_closed: bool,
+}
+
+impl EmbeddedStore {
+    /// Opens the data directory, or makes a new one. `key` is the secret that the directory
+    /// must have; without one it keeps its own.
+    ///
+    /// # Errors
+    /// Says what is wrong with the directory, and leaves it as it is.
+    pub fn open(dir: &Path, key: Option<LocatorKey>) -> Result<Opened, OpenError> {
+        let dir = DataDir::lock(dir)?;
+        let journal = dir.open_journal(key)?;
+        let table = Arc::new(Table::new());
+        let (mut records, mut streams) = (0, 0);
+        let header = journal.header();
+        let read = journal.each(|at, bytes| {
+            let mut record = Record::decode(bytes)?;
+            record.renew_all(header.watermark);
+            table.restore(at, &record);
+            records += 1;
+            streams += record.streams_len();
+            if records % RECORDS_PER_PROGRESS_LINE == 0 {
+                tracing::info!(records, streams, "reading the data directory");
+            }
+            Ok(())
+        });
+        read.and_then(|()| journal.begin())
+            .map_err(|error| dir.refusal(error))?;
+
+        let queue = Arc::new(Queue::new());
+        let committer = Committer::new(
+            dir,
+            journal,
+            header.key.clone(),
+            Arc::clone(&table),
+            Arc::clone(&queue),
+        );
+        let thread = std::thread::Builder::new()
+            .name("commit".into())
+            .spawn(move || committer.run(header.watermark))
+            .map_err(OpenError::Thread)?;
+        let store = Self {
+            table,
+            queue,
+            committer: Mutex::new(Some(thread)),
+        };
+        let Header {
+            key,
+            watermark,
+            was_closed,
+        } = header;
+        Ok(Opened {
+            store,
+            key,
+            watermark,
+            records,
+            streams,
+            was_closed,
+        })
+    }
+}
+
+#[async_trait]
+impl LeaseStore for EmbeddedStore {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    async fn load(&self, at: Locator) -> Result<Versioned, StoreError> {
+        self.table.load(at)
+    }
+
+    async fn swap(&self, swap: Swap<'_>) -> Result<(), StoreError> {
+        let written = self.table.swap(swap, |before, bytes| match swap.write {
+            Write::Soft => Ok(before),
+            Write::Durable => self.queue.push(swap.at, bytes, swap.now),
+        })?;
+        self.queue.wait_until_durable(written).await
+    }
+
+    fn due(&self, now: Timestamp) -> Vec<Locator> {
+        self.table.due(now)
+    }
+
+    fn ready(&self) -> Result<(), StoreError> {
+        self.queue.ready()
+    }
+
+    async fn close(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.queue.close(now);
+        let thread = self.committer.lock().take();
+        let joined = tokio::task::spawn_blocking(|| thread.map(JoinHandle::join)).await;
+        match joined {
+            Ok(None | Some(Ok(()))) => self.queue.closed(),
+            Ok(Some(Err(_))) | Err(_) => Err(queue::unavailable("the commit thread ended early")),
+        }
+    }
+}
+
+impl Drop for EmbeddedStore {
+    /// Lets the commit thread end. Whoever did not call [`LeaseStore::close`] finds the
+    /// directory as after a crash.
+    fn drop(&mut self) {
+        self.queue.abandon();
+        if let Some(thread) = self.committer.lock().take() {
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What waits for the disk. Swaps push under the lock of their record, so the queue has the
+//! order of the decisions; the commit thread takes all that gathered while it wrote.
+
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use streamgate_core::{Locator, Timestamp};
+use tokio::sync::watch;
+
+use crate::store::{BoxError, StoreError};
+
+/// How many writes may wait for the disk.
+const WRITES_MAX: usize = 65_536;
+
+/// One record to write.
+pub(super) struct Op {
+    pub(super) at: Locator,
+    /// Empty to remove it.
+    pub(super) bytes: Box<[u8]>,
+}
+
+/// What the commit thread is to do next.
+pub(super) enum Next {
+    /// Write these in one commit; the last has this number.
+    Commit(Batch),
+    /// Everything is written: say that the store was closed.
+    Close(Timestamp),
+    /// Leave the disk as it is.
+    Abandon,
+}
+
+pub(super) struct Batch {
+    pub(super) ops: Vec<Op>,
+    pub(super) last: u64,
+    pub(super) watermark: Timestamp,
+}
+
+pub(super) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    progress: watch::Sender<Progress>,
+}
+
+struct State {
+    ops: Vec<Op>,
+    last: u64,
+    watermark: Timestamp,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The disk failed; nothing is taken until everything is on a fresh file.
+    Failing,
+    Closing,
+    Abandoned,
+}
+
+#[derive(Clone, Default)]
+struct Progress {
+    durable: u64,
+    /// Why writes fail, while they do.
+    failure: Option<String>,
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        let state = State {
+            ops: Vec::new(),
+            last: 0,
+            watermark: Timestamp::default(),
+            phase: Phase::Open,
+        };
+        Self {
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+            progress: watch::Sender::new(Progress::default()),
+        }
+    }
+
+    /// Takes a write in and returns its number.
+    pub(super) fn push(
+        &self,
+        at: Locator,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let mut state = self.state.lock();
+        match state.phase {
+            Phase::Open if state.ops.len() < WRITES_MAX => {}
+            Phase::Open => return Err(StoreError::Overloaded { store: "embedded" }),
+            Phase::Failing => return self.ready().and(Err(unavailable("the disk failed"))),
+            Phase::Closing | Phase::Abandoned => return Err(unavailable("the store is closing")),
+        }
+        state.ops.push(Op {
+            at,
+            bytes: bytes.into(),
+        });
+        state.last += 1;
+        state.watermark = state.watermark.max(now);
+        if state.ops.len() == 1 {
+            self.wake.notify_one();
+        }
+        Ok(state.last)
+    }
+
+    /// Waits until a write and all before it are on disk.
+    pub(super) async fn wait_until_durable(&self, written: u64) -> Result<(), StoreError> {
+        if written <= self.progress.borrow().durable {
+            return Ok(());
+        }
+        let mut progress = self.progress.subscribe();
+        let progress = progress
+            .wait_for(|progress| written <= progress.durable || progress.failure.is_some())
+            .await
+            .map_err(unavailable)?;
+        match &progress.failure {
+            Some(failure) if progress.durable < written => Err(unavailable(failure.clone())),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether durable writes are taken.
+    pub(super) fn ready(&self) -> Result<(), StoreError> {
+        match &self.progress.borrow().failure {
+            Some(failure) => Err(unavailable(failure.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for something to do.
+    pub(super) fn next(&self) -> Next {
+        let mut state = self.state.lock();
+        self.wake.wait_while(&mut state, |state| {
+            state.ops.is_empty() && state.phase == Phase::Open
+        });
+        match state.phase {
+            Phase::Abandoned => Next::Abandon,
+            Phase::Closing if state.ops.is_empty() => Next::Close(state.watermark),
+            Phase::Open | Phase::Closing | Phase::Failing => Next::Commit(Batch {
+                ops: std::mem::take(&mut state.ops),
+                last: state.last,
+                watermark: state.watermark,
+            }),
+        }
+    }
+
+    /// Everything up to `last` is on disk.
+    pub(super) fn committed(&self, last: u64) {
+        self.progress
+            .send_modify(|progress| progress.durable = last);
+    }
+
+    /// The disk failed. Whoever waits is told; what waits is dropped, since the table has it and
+    /// the fresh file is written from the table.
+    pub(super) fn fail(&self, failure: String) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Failing;
+        }
+        state.ops.clear();
+        self.progress
+            .send_modify(|progress| progress.failure = Some(failure));
+    }
+
+    /// The number of the last write taken, and the watermark of all.
+    pub(super) fn last(&self) -> (u64, Timestamp) {
+        let state = self.state.lock();
+        (state.last, state.watermark)
+    }
+
+    /// Everything is on a fresh file: goes on as if nothing had been.
+    pub(super) fn recovered(&self, last: u64) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Failing {
+            state.phase = Phase::Open;
+        }
+        self.progress.send_modify(|progress| {
+            *progress = Progress {
+                durable: last,
+                failure: None,
+            }
+        });
+    }
+
+    /// Waits before the next try to recover; false when there is to be none.
+    pub(super) fn pause(&self, duration: Duration) -> bool {
+        let mut state = self.state.lock();
+        self.wake
+            .wait_while_for(&mut state, |state| state.phase == Phase::Failing, duration);
+        state.phase == Phase::Failing
+    }
+
+    /// Takes no more; what waits is still written.
+    pub(super) fn close(&self, now: Timestamp) {
+        let mut state = self.state.lock();
+        state.watermark = state.watermark.max(now);
+        state.phase = Phase::Closing;
+        self.wake.notify_one();
+    }
+
+    /// How closing went.
+    pub(super) fn closed(&self) -> Result<(), StoreError> {
+        self.ready()
+    }
+
+    /// Takes no more and writes no more.
+    pub(super) fn abandon(&self) {
+        self.state.lock().phase = Phase::Abandoned;
+        self.wake.notify_one();
+    }
+}
+
+pub(super) fn unavailable(source: impl Into<BoxError>) -> StoreError {
+    StoreError::Unavailable {
+        store: "embedded",
+        source: source.into(),
+    }
+}

@@ -1,0 +1,55 @@
+//! The store that forgets everything when the process ends.
+
+use async_trait::async_trait;
+use streamgate_core::{Locator, Timestamp};
+
+use crate::store::{LeaseStore, StoreError, Swap, Versioned};
+use crate::table::Table;
+
+/// Records in memory only, for trials and tests.
+pub struct MemoryStore {
+    table: Table,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            table: Table::new(),
+        }
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl LeaseStore for MemoryStore {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    async fn load(&self, at: Locator) -> Result<Versioned, StoreError> {
+        self.table.load(at)
+    }
+
+    async fn swap(&self, swap: Swap<'_>) -> Result<(), StoreError> {
+        self.table.swap(swap, |_, _| Ok(0)).map(drop)
+    }
+
+    fn due(&self, now: Timestamp) -> Vec<Locator> {
+        self.table.due(now)
+    }
+
+    fn ready(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn close(&self, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

@@ -135,6 +135,10 @@ impl LeaseStore for EmbeddedStore {
         self.table.due(now)
     }
 
+    fn streams_len(&self) -> Option<usize> {
+        Some(self.table.streams_len())
+    }
+
     fn ready(&self) -> Result<(), StoreError> {
         self.queue.ready()
     }

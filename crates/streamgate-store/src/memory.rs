@@ -45,6 +45,10 @@ impl LeaseStore for MemoryStore {
         self.table.due(now)
     }
 
+    fn streams_len(&self) -> Option<usize> {
+        Some(self.table.streams_len())
+    }
+
     fn ready(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -113,6 +113,10 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// records by itself answers none.
     fn due(&self, now: Timestamp) -> Vec<Locator>;
 
+    /// How many streams it holds, those counted whose lease is over but not yet noticed; `None`
+    /// where only the engine behind it could tell.
+    fn streams_len(&self) -> Option<usize>;
+
     /// Whether the store can take durable writes now.
     ///
     /// # Errors

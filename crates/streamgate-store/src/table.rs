@@ -23,8 +23,9 @@ pub(crate) struct Slot {
     at: Locator,
     version: Version,
     /// The last durable write to it, as the caller numbers them.
-    pub(crate) written: u64,
+    written: u64,
     due_at: Timestamp,
+    streams: u16,
     bytes: Box<[u8]>,
 }
 
@@ -41,6 +42,7 @@ pub(crate) struct Table {
     shards: Box<[Mutex<HashTable<Slot>>]>,
     versions: AtomicU64,
     sweep_at: AtomicUsize,
+    streams: AtomicUsize,
 }
 
 impl Table {
@@ -49,6 +51,7 @@ impl Table {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             versions: AtomicU64::new(Version::ABSENT.0),
             sweep_at: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
         }
     }
 
@@ -73,6 +76,7 @@ impl Table {
         } else {
             swap.next.encode()
         };
+        let streams = streams_of(swap.next);
         let mut shard = self.shard(swap.at).lock();
         match shard.entry(
             hash(swap.at),
@@ -86,11 +90,13 @@ impl Table {
                 }
                 slot.written = write(slot.written, &bytes)?;
                 let written = slot.written;
+                self.count(slot.streams, streams);
                 if bytes.is_empty() {
                     entry.remove();
                 } else {
                     slot.version = self.next_version();
                     slot.due_at = due_at(swap.next);
+                    slot.streams = streams;
                     keep(&mut slot.bytes, &bytes);
                 }
                 Ok(written)
@@ -101,13 +107,13 @@ impl Table {
             Entry::Vacant(entry) => {
                 let written = write(0, &bytes)?;
                 if !bytes.is_empty() {
-                    let version = self.next_version();
-                    let due_at = due_at(swap.next);
+                    self.count(0, streams);
                     entry.insert(Slot {
                         at: swap.at,
-                        version,
+                        version: self.next_version(),
                         written,
-                        due_at,
+                        due_at: due_at(swap.next),
+                        streams,
                         bytes: bytes.into(),
                     });
                 }
@@ -123,8 +129,10 @@ impl Table {
             version: self.next_version(),
             written: 0,
             due_at: due_at(record),
+            streams: streams_of(record),
             bytes: record.encode().into(),
         };
+        self.count(0, slot.streams);
         self.shard(at)
             .lock()
             .insert_unique(hash(at), slot, |slot| hash(slot.at));
@@ -162,6 +170,21 @@ impl Table {
         due
     }
 
+    /// How many streams are in the table.
+    pub(crate) fn streams_len(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, before: u16, after: u16) {
+        if before <= after {
+            self.streams
+                .fetch_add(usize::from(after - before), Ordering::Relaxed);
+        } else {
+            self.streams
+                .fetch_sub(usize::from(before - after), Ordering::Relaxed);
+        }
+    }
+
     fn shard(&self, at: Locator) -> &Mutex<HashTable<Slot>> {
         let low = at.bits() % SHARDS as u64;
         #[expect(clippy::cast_possible_truncation, reason = "it is less than SHARDS")]
@@ -183,6 +206,10 @@ fn hash(at: Locator) -> u64 {
 
 fn due_at(record: &Record) -> Timestamp {
     record.due_at().unwrap_or(Timestamp::from_millis(u64::MAX))
+}
+
+fn streams_of(record: &Record) -> u16 {
+    u16::try_from(record.streams_len()).unwrap_or(u16::MAX)
 }
 
 /// Keeps `bytes`, in the memory at hand where they fit exactly, as a heartbeat's mostly do.

@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary `streamgate`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    streamgate_server::main()
+}

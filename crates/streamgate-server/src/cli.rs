@@ -1,0 +1,181 @@
+//! The command line.
+
+mod serve;
+mod streams;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Mistakes, Sources};
+use crate::http::openapi_document;
+
+/// Exit codes; `--help` lists them.
+const FAILURE: u8 = 1;
+const BAD_CONFIGURATION: u8 = 2;
+const BAD_DATA_DIRECTORY: u8 = 74;
+
+const EXAMPLES: &str = "\
+Examples:
+  streamgate                                   serve on 127.0.0.1:8080, data in ./streamgate-data
+  streamgate serve --listen 127.0.0.1:9000 --data-dir /var/lib/streamgate
+  streamgate serve --config streamgate.toml    see `streamgate config` for all settings
+  streamgate config --check streamgate.toml    report every mistake with its line
+  streamgate streams list --user 123456789     who is watching
+  streamgate streams stop --user 123456789 --all
+
+Exit codes:
+  0   done, or stopped by SIGINT or SIGTERM after draining
+  1   failed while running
+  2   wrong arguments or configuration
+  74  the data directory can't be used";
+
+/// Stops an account from playing more video streams at once than it may.
+#[derive(Parser)]
+#[command(name = "streamgate", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API (what plain `streamgate` does)
+    #[command(after_help = "Example:\n  streamgate serve --listen 127.0.0.1:9000 --store memory")]
+    Serve(ServeArgs),
+    /// Print the default configuration, or check one
+    #[command(
+        after_help = "Examples:\n  streamgate config > streamgate.toml\n  streamgate config --check streamgate.toml"
+    )]
+    Config(ConfigArgs),
+    /// List or stop a user's streams on a running server
+    #[command(subcommand)]
+    Streams(streams::Command),
+    /// Print the OpenAPI document
+    #[command(after_help = "Example:\n  streamgate openapi > openapi.json")]
+    Openapi,
+}
+
+/// Settings that go before the environment and the file.
+#[derive(Args)]
+struct ServeArgs {
+    /// Read settings from this file
+    #[arg(long, value_name = "FILE", env = "STREAMGATE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Listen on this address [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Keep the data in this directory [default: ./streamgate-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Where records are kept: embedded or memory [default: embedded]
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+    /// Serve callers beyond this machine although nothing tells who they are
+    #[arg(long)]
+    allow_unauthenticated: bool,
+    /// How much to log: error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+#[derive(Args)]
+struct ConfigArgs {
+    /// Report every mistake of this file, with its line, instead
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+}
+
+/// Runs the command line and returns the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => serve::serve(&cli.serve),
+        Some(Command::Serve(args)) => serve::serve(&args),
+        Some(Command::Config(args)) => config(&args),
+        Some(Command::Streams(command)) => streams::run(&command),
+        Some(Command::Openapi) => openapi(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = if error.is::<Mistakes>() {
+                BAD_CONFIGURATION
+            } else if error.is::<streamgate_store::OpenError>() {
+                BAD_DATA_DIRECTORY
+            } else {
+                FAILURE
+            };
+            // Nothing is left to do if stderr is gone.
+            drop(writeln!(io::stderr(), "streamgate: {error:#}"));
+            ExitCode::from(code)
+        }
+    }
+}
+
+impl ServeArgs {
+    fn load(&self) -> anyhow::Result<(Config, Vec<String>)> {
+        let text = self.config.as_ref().map(|path| {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+        });
+        let text = text.transpose()?;
+        let settings = [
+            ("listen", self.listen.clone()),
+            ("data_dir", self.data_dir.clone()),
+            ("store", self.store.clone()),
+            (
+                "allow_unauthenticated",
+                self.allow_unauthenticated.then(|| "true".to_owned()),
+            ),
+            ("log.level", self.log_level.clone()),
+        ];
+        let flags = settings
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        let sources = Sources {
+            file: self.config.as_deref().zip(text.as_deref()),
+            environment: std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .filter(|(name, _)| name != "STREAMGATE_CONFIG")
+                .collect(),
+            flags: flags.collect(),
+        };
+        Ok(Config::load(sources)?)
+    }
+}
+
+fn config(args: &ConfigArgs) -> anyhow::Result<()> {
+    let Some(path) = &args.check else {
+        return print(Config::DEFAULT_TOML);
+    };
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    let sources = Sources {
+        file: Some((path, &text)),
+        environment: Vec::new(),
+        flags: Vec::new(),
+    };
+    Config::load(sources)?;
+    print(&format!("{} is fine\n", path.display()))
+}
+
+fn openapi() -> anyhow::Result<()> {
+    print(&(openapi_document().to_pretty_json()? + "\n"))
+}
+
+/// Writes to stdout; a reader that left early is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,176 @@
+//! `streamgate serve`: from the configuration to a running service, and back in order.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use streamgate_core::{LocatorKey, Terms, Timestamp};
+use streamgate_store::{EmbeddedStore, LeaseStore, MemoryStore, Opened};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::{ServeArgs, print};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, LogConfig, LogFormat, LogLevel, StoreKind};
+use crate::http::{self, Api, listener};
+use crate::limiter::{self, Limiter};
+use crate::metrics::Metrics;
+use crate::sweeper;
+
+pub(super) fn serve(args: &ServeArgs) -> anyhow::Result<()> {
+    let (config, warnings) = args.load()?;
+    log_to_stderr(&config.log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    runtime.block_on(run(&config))
+}
+
+async fn run(config: &Config) -> anyhow::Result<()> {
+    let draining = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    // Signals first: a stop during a long start is a stop.
+    tasks.spawn(cancel_on_signal(draining.clone())?);
+
+    let listener = listener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    let (store, key, start) = open_store(config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_at(start));
+    let metrics = Arc::new(Metrics::new());
+    let limiter = Limiter::new(limiter::Parts {
+        store: Arc::clone(&store),
+        clock: Arc::clone(&clock),
+        key,
+        terms: Terms {
+            lease: config.heartbeat.lease,
+            heartbeat: Some(config.heartbeat.interval),
+        },
+        metrics: Arc::clone(&metrics),
+    });
+    let api = Api::new(http::Parts {
+        limiter: limiter.clone(),
+        metrics,
+        limit: config.limit,
+        plans: config.plans.clone(),
+        seed_terms: Terms {
+            lease: config.seed.lease,
+            heartbeat: None,
+        },
+        draining: draining.clone(),
+    });
+
+    let sweeping = CancellationToken::new();
+    tasks.spawn(sweeper::sweep(limiter, sweeping.clone()));
+    greet(config, address)?;
+    listener::serve(
+        listener,
+        http::router(&api, &config.http),
+        &config.http,
+        draining.clone(),
+    )
+    .await;
+
+    tracing::info!("drained; closing the store");
+    sweeping.cancel();
+    draining.cancel();
+    tasks.close();
+    tasks.wait().await;
+    store
+        .close(clock.now())
+        .await
+        .context("the store was not closed in order")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn LeaseStore>, LocatorKey, Timestamp)> {
+    match config.store {
+        StoreKind::Memory => {
+            let key = config.locator_key.clone().map_or_else(random_key, Ok)?;
+            Ok((Arc::new(MemoryStore::new()), key, Timestamp::default()))
+        }
+        StoreKind::Embedded => {
+            let opened = EmbeddedStore::open(&config.data_dir, config.locator_key.clone())?;
+            let Opened {
+                store,
+                key,
+                watermark,
+                records,
+                streams,
+                was_closed,
+            } = opened;
+            if was_closed {
+                tracing::info!(records, streams, "the data directory is open");
+            } else {
+                tracing::warn!(
+                    records,
+                    streams,
+                    "the data directory was not closed in order; what was acknowledged is there, \
+                     a last write that was not is taken back"
+                );
+            }
+            Ok((Arc::new(store), key, watermark))
+        }
+    }
+}
+
+fn random_key() -> anyhow::Result<LocatorKey> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).context("no random bytes for a locator key")?;
+    Ok(LocatorKey::from_bytes(bytes))
+}
+
+fn cancel_on_signal(draining: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = draining.cancelled() => return,
+        }
+        tracing::info!("stopping: no new connections, requests in flight are finished");
+        draining.cancel();
+    })
+}
+
+fn greet(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
+    let keeps = match config.store {
+        StoreKind::Embedded => format!("data in {}", config.data_dir.display()),
+        StoreKind::Memory => "data in memory only".to_owned(),
+    };
+    print(&format!(
+        "streamgate {version} listens on http://{address}, {keeps}\n\
+         Try:  curl --json '{{\"userId\":\"123456789\"}}' http://{address}/v1/streams\n\
+         Docs: http://{address}/docs\n",
+        version = env!("CARGO_PKG_VERSION"),
+    ))
+}
+
+fn log_to_stderr(config: &LogConfig) {
+    let level = match config.level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let is_human = match config.format {
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+    };
+    let log = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr);
+    if is_human {
+        log.with_target(false).init();
+    } else {
+        log.json().flatten_event(true).init();
+    }
+}

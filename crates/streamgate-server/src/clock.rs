@@ -1,0 +1,110 @@
+//! The one place where time comes from.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use streamgate_core::{Timestamp, WallTime};
+
+/// The longest step that the lease clock takes between two looks at it. The sweeper looks ten
+/// times a second, so a longer gap means that this process did not run, and a silence of ours
+/// must not end anybody's lease.
+const STEP_MAX: Duration = Duration::from_secs(1);
+
+/// Tells the time.
+pub(crate) trait Clock: Send + Sync + 'static {
+    /// The lease clock.
+    fn now(&self) -> Timestamp;
+
+    /// The clock on the wall, for people.
+    fn wall(&self) -> WallTime;
+
+    /// What the clock on the wall shows when the lease clock shows `at`.
+    fn wall_at(&self, at: Timestamp) -> WallTime {
+        let (now, wall) = (self.now().as_millis(), self.wall().as_millis());
+        WallTime::from_millis((wall + at.as_millis()).saturating_sub(now))
+    }
+}
+
+/// The lease clock of one machine: it goes on from where the last process left it, by the
+/// monotonic clock, and stands still while this process does.
+pub(crate) struct SystemClock(Mutex<Reading>);
+
+struct Reading {
+    lease: Timestamp,
+    taken_at: Instant,
+}
+
+impl SystemClock {
+    /// A clock that shows `lease` now.
+    pub(crate) fn starting_at(lease: Timestamp) -> Self {
+        Self(Mutex::new(Reading {
+            lease,
+            taken_at: instant(),
+        }))
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let mut reading = self.0.lock();
+        let now = instant();
+        let step = now
+            .saturating_duration_since(reading.taken_at)
+            .min(STEP_MAX);
+        // Only whole milliseconds are taken; the rest stays for the next look.
+        let step = Duration::from_millis(u64::try_from(step.as_millis()).unwrap_or(0));
+        if !step.is_zero() {
+            reading.lease = reading.lease.plus(step);
+            reading.taken_at = if step < STEP_MAX {
+                reading.taken_at + step
+            } else {
+                now
+            };
+        }
+        reading.lease
+    }
+
+    fn wall(&self) -> WallTime {
+        #[expect(clippy::disallowed_methods, reason = "this is the place")]
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let ms = since_epoch.map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        });
+        WallTime::from_millis(ms)
+    }
+}
+
+/// The monotonic clock, for measuring how long things take.
+#[expect(clippy::disallowed_methods, reason = "this is the place")]
+pub(crate) fn instant() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+pub(crate) mod manual {
+    //! A clock that tests move.
+
+    use super::{Clock, Duration, Mutex, Timestamp, WallTime};
+
+    /// Stands still until it is advanced.
+    #[derive(Default)]
+    pub(crate) struct ManualClock(Mutex<Timestamp>);
+
+    impl ManualClock {
+        /// Moves on.
+        pub(crate) fn advance(&self, duration: Duration) {
+            let mut now = self.0.lock();
+            *now = now.plus(duration);
+        }
+    }
+
+    impl Clock for ManualClock {
+        fn now(&self) -> Timestamp {
+            *self.0.lock()
+        }
+
+        fn wall(&self) -> WallTime {
+            WallTime::from_millis(1_800_000_000_000 + self.now().as_millis())
+        }
+    }
+}

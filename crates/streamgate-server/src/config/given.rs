@@ -1,0 +1,139 @@
+//! What a source gives for a setting, and the ways to read it. Each says in its error what it
+//! expected and what it found.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use streamgate_core::{LIMIT_MAX, Limit, LocatorKey};
+use toml::de::DeValue;
+
+use super::mistake::shortened;
+
+/// The most characters that the name of a plan may have.
+const PLAN_CHARACTERS_MAX: usize = 64;
+
+/// A setting's name with a value for it.
+pub(super) struct Given<'a> {
+    /// The setting's dotted name.
+    pub(super) name: &'a str,
+    value: DeValue<'a>,
+    /// As it was written, where strings need no quotes.
+    bare: Option<&'a str>,
+}
+
+/// How a value is wrong: the end of a sentence that begins with the setting's name.
+pub(super) type Unfit = String;
+
+impl<'a> Given<'a> {
+    /// A value from a TOML document.
+    pub(super) fn value(name: &'a str, value: DeValue<'a>) -> Self {
+        let bare = None;
+        Self { name, value, bare }
+    }
+
+    /// A value from where all is text: a TOML scalar if it can be one, a string otherwise.
+    pub(super) fn text(name: &'a str, text: &'a str) -> Self {
+        let text = text.trim();
+        let value = DeValue::parse(text)
+            .ok()
+            .map(toml::Spanned::into_inner)
+            .filter(|it| !it.is_array() && !it.is_table())
+            .unwrap_or(DeValue::String(text.into()));
+        let bare = Some(text);
+        Self { name, value, bare }
+    }
+
+    pub(super) fn boolean(&self) -> Result<bool, Unfit> {
+        self.value
+            .as_bool()
+            .ok_or_else(|| self.unfit("true or false"))
+    }
+
+    pub(super) fn count<T>(&self, range: RangeInclusive<T>, unit: &str) -> Result<T, Unfit>
+    where
+        T: TryFrom<u64> + PartialOrd + Display,
+    {
+        let bounds = format!("between {} and {} {unit}", range.start(), range.end());
+        let Some(number) = self.value.as_integer() else {
+            return Err(self.unfit(&format!("a whole number {bounds}")));
+        };
+        u64::from_str_radix(number.as_str(), number.radix())
+            .ok()
+            .and_then(|it| T::try_from(it).ok())
+            .filter(|it| range.contains(it))
+            .ok_or_else(|| self.unfit(&bounds))
+    }
+
+    pub(super) fn seconds(&self, range: RangeInclusive<u64>) -> Result<Duration, Unfit> {
+        self.count(range, "seconds").map(Duration::from_secs)
+    }
+
+    pub(super) fn limit(&self) -> Result<Limit, Unfit> {
+        let streams = self.count(1..=LIMIT_MAX, "streams")?;
+        Ok(Limit::new(streams).expect("1 to LIMIT_MAX is a limit"))
+    }
+
+    /// The last part of the setting's own name, as the name of a plan.
+    pub(super) fn plan(&self) -> Result<String, Unfit> {
+        let (_, plan) = self.name.split_once('.').unwrap_or_default();
+        let known = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        let fits = (1..=PLAN_CHARACTERS_MAX).contains(&plan.len()) && plan.bytes().all(known);
+        fits.then(|| plan.to_owned()).ok_or_else(|| {
+            format!("must name a plan in 1 to {PLAN_CHARACTERS_MAX} characters of [A-Za-z0-9._-]")
+        })
+    }
+
+    pub(super) fn address(&self) -> Result<SocketAddr, Unfit> {
+        self.string()
+            .and_then(|it| it.parse().ok())
+            .ok_or_else(|| self.unfit("an IP address and a port, such as \"127.0.0.1:8080\""))
+    }
+
+    pub(super) fn path(&self) -> Result<PathBuf, Unfit> {
+        self.string()
+            .filter(|it| !it.is_empty() && !it.contains('\0'))
+            .map(PathBuf::from)
+            .ok_or_else(|| self.unfit("a string with a path"))
+    }
+
+    /// A secret: what was found is not repeated.
+    pub(super) fn locator_key(&self) -> Result<LocatorKey, Unfit> {
+        self.string()
+            .filter(|it| it.len() == 32 && it.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|it| u128::from_str_radix(it, 16).ok())
+            .map(|bits| LocatorKey::from_bytes(bits.to_be_bytes()))
+            .ok_or_else(|| "must be a string of 32 hex digits".to_owned())
+    }
+
+    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, Unfit> {
+        let found = self.string();
+        let chosen = choices.iter().find(|(word, _)| found == Some(word));
+        chosen.map(|(_, choice)| *choice).ok_or_else(|| {
+            let words: Vec<_> = choices.iter().map(|(it, _)| format!("{it:?}")).collect();
+            self.unfit(&format!("one of {}", words.join(", ")))
+        })
+    }
+
+    /// The value as a string. Bare text is one even where it looks like something else: a
+    /// directory may be called `2024`.
+    fn string(&self) -> Option<&str> {
+        self.value.as_str().or(self.bare)
+    }
+
+    /// That something else was expected here.
+    pub(super) fn unfit(&self, expected: &str) -> Unfit {
+        let found = match &self.value {
+            DeValue::String(text) => format!("{:?}", shortened(text)),
+            DeValue::Integer(number) => shortened(&number.to_string()),
+            DeValue::Float(number) => shortened(number.as_str()),
+            DeValue::Boolean(it) => it.to_string(),
+            DeValue::Datetime(it) => it.to_string(),
+            DeValue::Array(_) => "an array".to_owned(),
+            DeValue::Table(_) => "a table".to_owned(),
+        };
+        format!("must be {expected}, not {found}")
+    }
+}

@@ -1,0 +1,169 @@
+//! Lays the sources one over the other, and collects what is wrong with them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use super::given::Given;
+use super::mistake::{Mistake, Mistakes, Origin, shortened, suggestion};
+use super::page::Page;
+use super::{Config, SETTINGS, Setting, VARIABLE_PREFIX, flag_of_name, variable_of_name};
+
+/// A configuration with some of its sources read.
+pub(super) struct Loading {
+    config: Config,
+    /// Where each setting was last set; `None` when that was a mistake.
+    pub(super) origins: BTreeMap<&'static str, Option<Origin>>,
+    /// Whether settings may be missing because a line of the file was not TOML.
+    broken: bool,
+    mistakes: Vec<Mistake>,
+    warnings: Vec<String>,
+}
+
+impl Loading {
+    /// The defaults.
+    pub(super) fn defaults() -> Self {
+        let mut loading = Self {
+            config: Config::blank(),
+            origins: BTreeMap::new(),
+            broken: false,
+            mistakes: Vec::new(),
+            warnings: Vec::new(),
+        };
+        loading.document(Config::DEFAULT_TOML, &|line| Origin::Default { line });
+        loading
+    }
+
+    pub(super) fn file(&mut self, name: &Path, text: &str) {
+        let name: Arc<str> = name.display().to_string().into();
+        self.document(text, &|line| Origin::File {
+            name: Arc::clone(&name),
+            line,
+        });
+    }
+
+    pub(super) fn environment(&mut self, variables: Vec<(String, String)>) {
+        for (variable, text) in variables {
+            let Some(rest) = variable.strip_prefix(VARIABLE_PREFIX) else {
+                continue;
+            };
+            if let Some(name) = Setting::name_of_variable(rest) {
+                self.apply(&Given::text(&name, &text), Origin::Environment(variable));
+            } else {
+                let names = SETTINGS.iter().map(|it| variable_of_name(it.name));
+                let hint = suggestion(VARIABLE_PREFIX, rest, names);
+                let origin = Origin::Environment(variable);
+                self.warnings
+                    .push(format!("{origin}: not a setting, ignored{hint}"));
+            }
+        }
+    }
+
+    pub(super) fn flags(&mut self, flags: Vec<(&'static str, String)>) {
+        for (name, text) in flags {
+            self.apply(&Given::text(name, &text), Origin::Flag(flag_of_name(name)));
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Result<(Config, Vec<String>), Mistakes> {
+        self.check_across();
+        self.warnings.sort();
+        if self.mistakes.is_empty() {
+            Ok((self.config, self.warnings))
+        } else {
+            Err(Mistakes::new(self.mistakes))
+        }
+    }
+
+    fn document(&mut self, text: &str, origin: &dyn Fn(usize) -> Origin) {
+        let (page, table) = Page::read(text);
+        self.table("", &table, &page, origin);
+        self.broken |= !page.broken.is_empty();
+        for (line, message) in page.broken {
+            self.reject(origin(line), message);
+        }
+    }
+
+    fn table(
+        &mut self,
+        section: &str,
+        table: &DeTable<'_>,
+        page: &Page<'_>,
+        origin: &dyn Fn(usize) -> Origin,
+    ) {
+        for (key, value) in table {
+            let name = format!("{section}{}", key.get_ref());
+            if let Some(inner) = value.get_ref().as_table().filter(|_| is_section(&name)) {
+                self.table(&format!("{name}."), inner, page, origin);
+            } else if page.is_sound(&key.span(), &value.span()) {
+                let given = Given::value(&name, value.get_ref().clone());
+                self.apply(&given, origin(page.line(key.span().start)));
+            }
+        }
+    }
+
+    fn apply(&mut self, given: &Given<'_>, origin: Origin) {
+        let name = shortened(given.name);
+        if let Some(setting) = Setting::find(given.name) {
+            let written = (setting.write)(&mut self.config, given);
+            let origin_if_right = written.is_ok().then(|| origin.clone());
+            self.origins.insert(setting.name, origin_if_right);
+            if let Err(unfit) = written {
+                self.reject(origin, format!("{} {unfit}", name.escape_debug()));
+            }
+        } else if is_section(given.name) {
+            self.reject(origin, format!("{name} {}", given.unfit("a table")));
+        } else {
+            let sections = SETTINGS.iter().filter_map(Setting::section);
+            let names = sections.chain(SETTINGS.iter().map(|it| it.name));
+            let hint = suggestion("", given.name, names);
+            self.reject(origin, format!("unknown setting {name:?}{hint}"));
+        }
+    }
+
+    /// Checks what concerns several settings at once.
+    fn check_across(&mut self) {
+        let heartbeat = &self.config.heartbeat;
+        let silence = heartbeat.interval * 3 / 2;
+        if heartbeat.lease <= silence {
+            let message = format!(
+                "heartbeat.lease_seconds must be longer than 1.5 heartbeats ({} seconds), not {}",
+                silence.as_secs_f64(),
+                heartbeat.lease.as_secs(),
+            );
+            self.reject_across(
+                ["heartbeat.interval_seconds", "heartbeat.lease_seconds"],
+                message,
+            );
+        }
+        let listen = self.config.listen;
+        if !listen.ip().is_loopback() && !self.config.allow_unauthenticated {
+            let message = format!(
+                "listen must be a loopback address, not {listen}, unless allow_unauthenticated \
+                 (--allow-unauthenticated) lets in everybody who can reach it"
+            );
+            self.reject_across(["listen", "allow_unauthenticated"], message);
+        }
+    }
+
+    /// Blames the last of these settings, if all of them are known for certain.
+    fn reject_across(&mut self, settings: [&str; 2], message: String) {
+        let origins = settings.map(|it| self.origins.get(it).cloned().flatten());
+        if let [Some(one), Some(other)] = origins
+            && !self.broken
+        {
+            self.reject(one.max(other), message);
+        }
+    }
+
+    fn reject(&mut self, origin: Origin, message: String) {
+        self.mistakes.push(Mistake { origin, message });
+    }
+}
+
+/// Whether settings have names that begin with this one and a dot.
+fn is_section(name: &str) -> bool {
+    SETTINGS.iter().any(|it| it.section() == Some(name))
+}

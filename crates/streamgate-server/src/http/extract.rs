@@ -1,0 +1,177 @@
+//! How requests are read: every mistake becomes a problem that names the field.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use serde::de::DeserializeOwned;
+use streamgate_core::{StreamId, TextError, UserId};
+
+use super::problem::Problem;
+use super::{BATCH_BODY_MAX, BODY_MAX};
+
+/// The name of the header that makes a start's retries one start.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// How long an idempotency key may be, in characters.
+const IDEMPOTENCY_KEY_MAX: usize = 255;
+
+/// A JSON body.
+pub(super) struct Body<T>(pub(super) T);
+
+/// A JSON body, or none at all.
+pub(super) struct Lenient<T>(pub(super) T);
+
+/// A body as it came, whatever it claims to be.
+pub(super) struct RawBody(pub(super) Bytes);
+
+/// The parameters of the path.
+pub(super) struct Path<T>(pub(super) T);
+
+/// The parameters of the query.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_json = says_json(request.headers());
+        let bytes = read(request, state).await?;
+        if !is_json {
+            return Err(Problem::unsupported_media_type());
+        }
+        json(&bytes).map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Lenient<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_json = says_json(request.headers());
+        let bytes = read(request, state).await?;
+        if bytes.is_empty() {
+            Ok(Self(T::default()))
+        } else if is_json {
+            json(&bytes).map(Self)
+        } else {
+            Err(Problem::unsupported_media_type())
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        read(request, state).await.map(Self)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::from_request_parts(parts, state).await;
+        path.map(|axum::extract::Path(path)| Self(path))
+            .map_err(|rejection| Problem::invalid("path", rejection.body_text()))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = axum::extract::Query::from_request_parts(parts, state).await;
+        query
+            .map(|axum::extract::Query(query)| Self(query))
+            .map_err(|rejection| Problem::invalid("query", rejection.body_text()))
+    }
+}
+
+/// Reads a body within the route's bound.
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let is_batch = request.uri().path().ends_with("/heartbeats");
+    let read = Bytes::from_request(request, state).await;
+    read.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Problem::payload_too_large(if is_batch { BATCH_BODY_MAX } else { BODY_MAX })
+        } else {
+            Problem::malformed(rejection.body_text())
+        }
+    })
+}
+
+/// Whether the body claims to be JSON, or claims nothing.
+fn says_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return true;
+    };
+    let essence = value
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim();
+    let essence = essence.to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Parses JSON; the problem names the field where it went wrong.
+pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let detail = error.into_inner().to_string();
+        if path == "." {
+            Problem::malformed(detail)
+        } else {
+            Problem::invalid(path, detail)
+        }
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| Problem::malformed(error.to_string()))?;
+    Ok(value)
+}
+
+/// Parses a name; the problem names its field.
+pub(super) fn parse<T>(
+    field: &str,
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<T, TextError>,
+) -> Result<T, Problem> {
+    parse(text).map_err(|error| Problem::invalid(field, error.to_string()))
+}
+
+/// Parses a name that may be missing.
+pub(super) fn parse_optional<T>(
+    field: &str,
+    text: Option<&str>,
+    parse: impl FnOnce(&str) -> Result<T, TextError>,
+) -> Result<Option<T>, Problem> {
+    text.map(|text| self::parse(field, text, parse)).transpose()
+}
+
+pub(super) fn user_id(text: &str) -> Result<UserId, Problem> {
+    parse("userId", text, UserId::parse)
+}
+
+pub(super) fn stream_id(text: &str) -> Result<StreamId, Problem> {
+    parse("streamId", text, StreamId::parse)
+}
+
+/// The `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header), taken as it stands.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    let key = value.to_str().unwrap_or_default();
+    if key.is_empty() || IDEMPOTENCY_KEY_MAX < key.len() {
+        let detail = format!("must be 1 to {IDEMPOTENCY_KEY_MAX} visible ASCII characters");
+        return Err(Problem::invalid("Idempotency-Key", detail));
+    }
+    Ok(Some(key.to_owned()))
+}

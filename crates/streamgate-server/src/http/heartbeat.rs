@@ -1,0 +1,273 @@
+//! Heartbeats, one at a time or a thousand.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+use streamgate_core::{Beat, ContentId, Heartbeat, Playback, StreamId, Target, UserId};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Api;
+use super::extract::{Body, Lenient, Path, Query, parse_optional, stream_id, user_id};
+use super::problem::{Code, Problem, ProblemBody, successor};
+use super::views::{StreamBody, Viewer};
+
+/// How many heartbeats a batch may have.
+const BATCH_MAX: usize = 1000;
+
+/// What a player may say with a heartbeat; nothing said, nothing changed.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Heartbeat)]
+pub(super) struct HeartbeatBody {
+    /// Whether the picture moves. A paused stream keeps its place.
+    #[schema(nullable = false)]
+    #[serde(default)]
+    state: Option<PlaybackWord>,
+    /// What it shows now: a zap keeps the place.
+    #[schema(
+        min_length = 1,
+        max_length = 256,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
+        nullable = false
+    )]
+    #[serde(default)]
+    content_id: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum PlaybackWord {
+    Playing,
+    Paused,
+}
+
+impl HeartbeatBody {
+    fn parse(&self) -> Result<Heartbeat, Problem> {
+        Ok(Heartbeat {
+            playback: self.state.map(|state| match state {
+                PlaybackWord::Playing => Playback::Playing,
+                PlaybackWord::Paused => Playback::Paused,
+            }),
+            content: parse_optional("contentId", self.content_id.as_deref(), ContentId::parse)?,
+        })
+    }
+}
+
+/// Whose stream it is, for an id that the client chose.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(super) struct Whose {
+    /// Whose stream it is. Needed with an id that the client chose; not with one of ours.
+    #[param(
+        min_length = 1,
+        max_length = 256,
+        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
+        nullable = false
+    )]
+    #[serde(default)]
+    user_id: Option<String>,
+}
+
+impl Whose {
+    pub(super) fn parse(&self) -> Result<Option<UserId>, Problem> {
+        parse_optional("userId", self.user_id.as_deref(), UserId::parse)
+    }
+}
+
+/// Says that a stream still plays
+///
+/// Renews its lease. One that is over takes its place back if there is room.
+#[utoipa::path(
+    post,
+    path = "/v1/streams/{streamId}/heartbeat",
+    operation_id = "heartbeat",
+    tag = "streams",
+    params(("streamId" = String, Path, pattern = r"^[A-Za-z0-9._~-]{1,64}$"), Whose),
+    request_body = Option<HeartbeatBody>,
+    responses(
+        (status = 200, description = "The lease runs a full term from now", body = StreamBody,
+            headers(("RateLimit-Policy" = String), ("RateLimit" = String))),
+        (status = 404, description = "It never existed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "It is over; `code` says why, and the player must stop", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn heartbeat(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(whose): Query<Whose>,
+    Lenient(body): Lenient<HeartbeatBody>,
+) -> Result<Response, Problem> {
+    beat(&api, whose.parse()?, &id, &body).await
+}
+
+/// Says that a user's stream still plays
+///
+/// The same as `/v1/streams/{streamId}/heartbeat`, for an id that the client chose.
+#[utoipa::path(
+    post,
+    path = "/v1/users/{userId}/streams/{streamId}/heartbeat",
+    operation_id = "heartbeatOfUser",
+    tag = "streams",
+    params(
+        ("userId" = String, Path, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"),
+        ("streamId" = String, Path, pattern = r"^[A-Za-z0-9._~-]{1,64}$"),
+    ),
+    request_body = Option<HeartbeatBody>,
+    responses(
+        (status = 200, description = "The lease runs a full term from now", body = StreamBody,
+            headers(("RateLimit-Policy" = String), ("RateLimit" = String))),
+        (status = 404, description = "It never existed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 410, description = "It is over; `code` says why, and the player must stop", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn of_user(
+    State(api): State<Api>,
+    Path((user, id)): Path<(String, String)>,
+    Lenient(body): Lenient<HeartbeatBody>,
+) -> Result<Response, Problem> {
+    beat(&api, Some(user_id(&user)?), &id, &body).await
+}
+
+async fn beat(
+    api: &Api,
+    user: Option<UserId>,
+    id: &str,
+    body: &HeartbeatBody,
+) -> Result<Response, Problem> {
+    let id = stream_id(id)?;
+    let target = Target {
+        user: user.as_ref(),
+        id: &id,
+    };
+    let beat = api.limiter().heartbeat(target, &body.parse()?).await?;
+    let viewer = Viewer::new(api.limiter());
+    let (place, resumed) = match beat {
+        Beat::Renewed(place) => (place, false),
+        Beat::Resumed(place) => (place, true),
+        Beat::Over(over) => return Err(Problem::over(&over)),
+        Beat::Unknown => return Err(Problem::stream_unknown()),
+    };
+    let headers = viewer.place_headers(&place);
+    Ok((headers, Json(viewer.stream(&place, resumed, &[]))).into_response())
+}
+
+/// Up to 1,000 heartbeats.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = HeartbeatBatch)]
+pub(super) struct BatchBody {
+    #[schema(max_items = 1000)]
+    heartbeats: Vec<BatchItem>,
+}
+
+/// One heartbeat of a batch.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = HeartbeatBatchItem)]
+struct BatchItem {
+    /// Which stream.
+    stream_id: String,
+    /// Whose, for an id that the client chose.
+    #[schema(nullable = false)]
+    #[serde(default)]
+    user_id: Option<String>,
+    #[serde(flatten)]
+    beat: HeartbeatBody,
+}
+
+/// One result for each heartbeat, in their order.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HeartbeatBatchResults)]
+pub(super) struct BatchResults {
+    results: Vec<BatchResult>,
+}
+
+/// What one heartbeat of a batch comes to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = HeartbeatBatchResult)]
+struct BatchResult {
+    stream_id: String,
+    /// The status that the heartbeat alone would have been answered with.
+    status: u16,
+    /// The stream, with status 200.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream: Option<StreamBody>,
+    /// Why not, with any other status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<Code>,
+    /// The stream that took the place, with `stream-replaced`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+}
+
+/// Says that many streams still play
+///
+/// For a gateway or a back end that gathers its players' heartbeats. Each has its own result;
+/// one that is refused does not touch the others.
+#[utoipa::path(
+    post,
+    path = "/v1/heartbeats",
+    operation_id = "heartbeats",
+    tag = "streams",
+    request_body = BatchBody,
+    responses((status = 200, description = "One result for each heartbeat, in their order", body = BatchResults)),
+)]
+pub(super) async fn batch(
+    State(api): State<Api>,
+    Body(body): Body<BatchBody>,
+) -> Result<Json<BatchResults>, Problem> {
+    if BATCH_MAX < body.heartbeats.len() {
+        let detail = format!("must have at most {BATCH_MAX} entries");
+        return Err(Problem::invalid("heartbeats", detail));
+    }
+    let viewer = Viewer::new(api.limiter());
+    let results = body
+        .heartbeats
+        .into_iter()
+        .map(|item| one_of_batch(&api, &viewer, item));
+    Ok(Json(BatchResults {
+        results: join_all(results).await,
+    }))
+}
+
+async fn one_of_batch(api: &Api, viewer: &Viewer<'_>, item: BatchItem) -> BatchResult {
+    let refused = |stream_id, code: Code, by: Option<&StreamId>| BatchResult {
+        stream_id,
+        status: code.status().as_u16(),
+        stream: None,
+        code: Some(code),
+        by: by.map(ToString::to_string),
+    };
+    let beat = match beat_of_batch(api, &item).await {
+        Ok(beat) => beat,
+        Err(problem) => return refused(item.stream_id, problem.code(), None),
+    };
+    let (place, resumed) = match beat {
+        Beat::Renewed(place) => (place, false),
+        Beat::Resumed(place) => (place, true),
+        Beat::Over(over) => return refused(item.stream_id, Code::of_over(&over), successor(&over)),
+        Beat::Unknown => return refused(item.stream_id, Code::StreamUnknown, None),
+    };
+    BatchResult {
+        stream_id: item.stream_id,
+        status: 200,
+        stream: Some(viewer.stream(&place, resumed, &[])),
+        code: None,
+        by: None,
+    }
+}
+
+async fn beat_of_batch(api: &Api, item: &BatchItem) -> Result<Beat, Problem> {
+    let id = stream_id(&item.stream_id)?;
+    let user = parse_optional("userId", item.user_id.as_deref(), UserId::parse)?;
+    let target = Target {
+        user: user.as_ref(),
+        id: &id,
+    };
+    Ok(api.limiter().heartbeat(target, &item.beat.parse()?).await?)
+}

@@ -1,0 +1,168 @@
+//! The accept loop. A server that only hands connections on keeps the silent and the dripping
+//! ones for ever; this one bounds how many there are and how long each may take.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::watched::{Activity, Watched};
+use crate::config::HttpConfig;
+
+/// How soon the first byte must come.
+const FIRST_BYTE: Duration = Duration::from_secs(5);
+/// How HTTP/2 with prior knowledge begins (RFC 9113, section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Bytes of a request's head.
+const HEAD_MAX: usize = 16 << 10;
+const HTTP2_STREAMS_MAX: u32 = 128;
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(10);
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long accepting rests after an error such as "too many open files".
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves connections until `draining`, then lets each finish its requests, for `config.drain`
+/// at the most.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: &HttpConfig,
+    draining: CancellationToken,
+) {
+    let places = Arc::new(Semaphore::new(config.connections_max));
+    let tracker = TaskTracker::new();
+    while let Some((stream, place)) = draining
+        .run_until_cancelled(accept(&listener, &places))
+        .await
+    {
+        let connection = connection(stream, router.clone(), draining.clone());
+        tracker.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    tracker.close();
+    if tokio::time::timeout(config.drain, tracker.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            connections = tracker.len(),
+            "closing connections that did not finish in time"
+        );
+    }
+}
+
+/// The next connection, as soon as there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, OwnedSemaphorePermit) {
+    loop {
+        let Ok(place) = Arc::clone(places).acquire_owned().await else {
+            unreachable!("nobody closes the semaphore")
+        };
+        match listener.accept().await {
+            Ok((stream, _peer)) => return (stream, place),
+            Err(error) => {
+                tracing::warn!(error = %error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, draining: CancellationToken) {
+    let Some(Some(is_http2)) = draining.run_until_cancelled(speaks_http2(&stream)).await else {
+        return;
+    };
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(error = %error, "no TCP_NODELAY");
+    }
+    let served = if is_http2 {
+        http2_connection(stream, router, draining).await
+    } else {
+        http1_connection(stream, router, draining).await
+    };
+    if let Err(error) = served {
+        tracing::debug!(error = %error, "a connection ended early");
+    }
+}
+
+/// Looks at how the connection begins, without taking anything. `None` for one that says
+/// nothing, or too little, in time.
+async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
+    let look = async {
+        let mut start = [0; HTTP2_PREFACE.len()];
+        loop {
+            let seen = stream.peek(&mut start).await.ok()?;
+            if seen == 0 {
+                return None;
+            }
+            if !HTTP2_PREFACE.starts_with(&start[..seen]) {
+                return Some(false);
+            }
+            if seen == HTTP2_PREFACE.len() {
+                return Some(true);
+            }
+            // Part of a preface: peeking would answer the same at once.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(FIRST_BYTE, look).await.ok()?
+}
+
+async fn http1_connection(
+    stream: TcpStream,
+    router: Router,
+    draining: CancellationToken,
+) -> hyper::Result<()> {
+    let activity = Activity::default();
+    let io = TokioIo::new(Watched::new(stream, activity.clone()));
+    let service = TowerToHyperService::new(activity.watching(router));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(HEAD_MAX)
+        .serve_connection(io, service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        served = connection.as_mut() => return served,
+        () = draining.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+async fn http2_connection(
+    stream: TcpStream,
+    router: Router,
+    draining: CancellationToken,
+) -> hyper::Result<()> {
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HTTP2_PING_INTERVAL)
+        .keep_alive_timeout(HTTP2_PING_TIMEOUT)
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX))
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        served = connection.as_mut() => return served,
+        () = draining.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// Opens the address.
+pub(crate) async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}

@@ -1,0 +1,83 @@
+//! The OpenAPI document, made from the handlers, and the page that shows it.
+
+use axum::{Json, Router};
+use utoipa::OpenApi;
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::problem::ProblemBody;
+use super::{Api, batches, seed_routes, starts, streams, system};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "streamgate",
+        description = "Stops an account from playing more video streams at once than it may.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    components(schemas(ProblemBody)),
+    tags(
+        (name = "streams", description = "What a player does: start, heartbeat, stop"),
+        (name = "users", description = "What an operator or a back end asks about a user"),
+        (name = "seed", description = "The contract of the service that this one grew from"),
+        (name = "system", description = "What machines ask about the service itself"),
+    ),
+)]
+struct Base;
+
+/// The document, as `/openapi.json` and `streamgate openapi` show it.
+pub(crate) fn document() -> Document {
+    let routes: OpenApiRouter<Api> = OpenApiRouter::with_openapi(Base::openapi())
+        .merge(starts())
+        .merge(streams())
+        .merge(batches())
+        .merge(seed_routes())
+        .merge(system());
+    let mut document = routes.into_openapi();
+    for (path, item) in &mut document.paths.paths {
+        if !path.starts_with("/v1/") {
+            continue;
+        }
+        let operations = [&mut item.get, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let has_body = operation.request_body.is_some();
+            let mut common = vec![("400", "The request is not valid; `field` names where")];
+            if has_body {
+                common.push(("413", "The body is too large"));
+                common.push(("415", "The body is not JSON"));
+            }
+            common.push(("503", "Too much to do, or the store is down; nothing is known to have changed, and a retry is safe"));
+            for (status, description) in common {
+                let responses = &mut operation.responses.responses;
+                responses
+                    .entry(status.into())
+                    .or_insert_with(|| problem(description));
+            }
+        }
+    }
+    document
+}
+
+fn problem(description: &str) -> RefOr<utoipa::openapi::Response> {
+    let schema = Ref::from_schema_name("Problem");
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    let response = ResponseBuilder::new().description(description);
+    RefOr::T(
+        response
+            .content("application/problem+json", content)
+            .build(),
+    )
+}
+
+/// `/openapi.json` and, for people, `/docs`.
+pub(super) fn routes() -> Router<Api> {
+    let document = document();
+    let page = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
+    Router::new()
+        .route(
+            "/openapi.json",
+            axum::routing::get(async move || Json(document)),
+        )
+        .merge(page)
+}

@@ -1,0 +1,82 @@
+//! Stops: always 204, so that a player that leaves need not look at the answer.
+
+use axum::extract::State;
+use http::StatusCode;
+use streamgate_core::{Target, UserId};
+
+use super::Api;
+use super::extract::{Path, Query, stream_id, user_id};
+use super::heartbeat::Whose;
+use super::problem::Problem;
+
+/// Stops a stream
+///
+/// Its place is free when this is answered. Stopping what is over, or what never was, is
+/// answered alike; a start that comes after its own stop is refused.
+#[utoipa::path(
+    delete,
+    path = "/v1/streams/{streamId}",
+    operation_id = "stopStream",
+    tag = "streams",
+    params(("streamId" = String, Path, pattern = r"^[A-Za-z0-9._~-]{1,64}$"), Whose),
+    responses((status = 204, description = "The stream is over")),
+)]
+pub(super) async fn delete(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(whose): Query<Whose>,
+) -> Result<StatusCode, Problem> {
+    end(&api, whose.parse()?, &id).await
+}
+
+/// Stops a stream, for `navigator.sendBeacon`
+///
+/// The same as `DELETE /v1/streams/{streamId}`. A body, if any, is not looked at.
+#[utoipa::path(
+    post,
+    path = "/v1/streams/{streamId}/stop",
+    operation_id = "stopStreamByPost",
+    tag = "streams",
+    params(("streamId" = String, Path, pattern = r"^[A-Za-z0-9._~-]{1,64}$"), Whose),
+    responses((status = 204, description = "The stream is over")),
+)]
+pub(super) async fn stop(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(whose): Query<Whose>,
+) -> Result<StatusCode, Problem> {
+    end(&api, whose.parse()?, &id).await
+}
+
+/// Stops a user's stream
+///
+/// The same as `DELETE /v1/streams/{streamId}`, for an id that the client chose. A body, if
+/// any, is not looked at.
+#[utoipa::path(
+    post,
+    path = "/v1/users/{userId}/streams/{streamId}/stop",
+    operation_id = "stopStreamOfUser",
+    tag = "streams",
+    params(
+        ("userId" = String, Path, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"),
+        ("streamId" = String, Path, pattern = r"^[A-Za-z0-9._~-]{1,64}$"),
+    ),
+    responses((status = 204, description = "The stream is over")),
+)]
+pub(super) async fn of_user(
+    State(api): State<Api>,
+    Path((user, id)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    end(&api, Some(user_id(&user)?), &id).await
+}
+
+async fn end(api: &Api, user: Option<UserId>, id: &str) -> Result<StatusCode, Problem> {
+    let id = stream_id(id)?;
+    api.limiter()
+        .stop(Target {
+            user: user.as_ref(),
+            id: &id,
+        })
+        .await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,61 @@
+//! What machines ask about the service itself.
+
+use axum::extract::State;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+
+use super::Api;
+use super::problem::{Problem, ProblemBody};
+
+/// Whether the process lives
+#[utoipa::path(
+    get,
+    path = "/livez",
+    operation_id = "livez",
+    tag = "system",
+    responses((status = 200, description = "It does", body = String, content_type = "text/plain")),
+)]
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Whether the service should get requests
+///
+/// It should not while the store can't write, nor while it shuts down.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "readyz",
+    tag = "system",
+    responses(
+        (status = 200, description = "It should", body = String, content_type = "text/plain"),
+        (status = 503, description = "It should not; `code` says why", body = ProblemBody,
+            content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn readyz(State(api): State<Api>) -> Result<&'static str, Problem> {
+    if api.0.draining.is_cancelled() {
+        return Err(Problem::draining());
+    }
+    api.limiter().store().ready()?;
+    Ok("ok\n")
+}
+
+/// What the service counts
+///
+/// For Prometheus, in the OpenMetrics text format.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "metrics",
+    tag = "system",
+    responses((status = 200, description = "Counters, gauges and histograms", body = String,
+        content_type = "application/openmetrics-text")),
+)]
+pub(super) async fn metrics(
+    State(api): State<Api>,
+) -> (StatusCode, [(http::HeaderName, &'static str); 1], String) {
+    let page = api.0.metrics.text(api.limiter().store().streams_len());
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    (StatusCode::OK, [(CONTENT_TYPE, kind)], page)
+}

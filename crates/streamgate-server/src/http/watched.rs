@@ -1,0 +1,181 @@
+//! Closes HTTP/1.1 connections that drip their requests or say nothing for long. hyper's own
+//! header timeout also runs between requests, so it can't be short and let a load balancer keep
+//! its connections; here the two are told apart.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+use tower::{Service, ServiceExt};
+
+/// How long the head of a request may take from its first byte.
+const HEAD: Duration = Duration::from_secs(5);
+/// How long a connection may wait for its next request: longer than load balancers keep theirs.
+const IDLE: Duration = Duration::from_secs(75);
+/// How long a client may not read its answer.
+const WRITE: Duration = Duration::from_secs(10);
+
+/// What the connection does besides reading.
+#[derive(Clone, Default)]
+pub(super) struct Activity(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    /// A request is being answered; the handler's own deadline holds.
+    is_busy: AtomicBool,
+    answered: AtomicU32,
+}
+
+impl Activity {
+    /// The service with its requests watched.
+    pub(super) fn watching(
+        &self,
+        router: Router,
+    ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone
+    {
+        let Self(state) = self.clone();
+        tower::service_fn(move |request: Request<Incoming>| {
+            let (state, router) = (Arc::clone(&state), router.clone());
+            state.is_busy.store(true, Ordering::Relaxed);
+            async move {
+                let answer = router.oneshot(request).await;
+                state.answered.fetch_add(1, Ordering::Relaxed);
+                state.is_busy.store(false, Ordering::Relaxed);
+                answer
+            }
+        })
+    }
+}
+
+/// What the connection waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// The first byte of a request.
+    Request,
+    /// The rest of its head.
+    Head,
+}
+
+/// A connection with deadlines.
+pub(super) struct Watched<T> {
+    inner: T,
+    activity: Activity,
+    /// How many of the answers the deadline has taken note of.
+    answered: u32,
+    waiting: Waiting,
+    read_by: Pin<Box<Sleep>>,
+    write_by: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T> Watched<T> {
+    pub(super) fn new(inner: T, activity: Activity) -> Self {
+        let read_by = Box::pin(tokio::time::sleep(HEAD));
+        Self {
+            inner,
+            activity,
+            answered: 0,
+            waiting: Waiting::Head,
+            read_by,
+            write_by: None,
+        }
+    }
+
+    fn wait_for(&mut self, waiting: Waiting, duration: Duration) {
+        self.waiting = waiting;
+        self.read_by.as_mut().reset(Instant::now() + duration);
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let read = Pin::new(&mut this.inner).poll_read(cx, buf);
+        let State { is_busy, answered } = &*this.activity.0;
+        let (is_busy, answered) = (
+            is_busy.load(Ordering::Relaxed),
+            answered.load(Ordering::Relaxed),
+        );
+        if is_busy {
+            return read;
+        }
+        if this.answered != answered {
+            this.answered = answered;
+            this.wait_for(Waiting::Request, IDLE);
+        }
+        if read.is_ready() {
+            if this.waiting == Waiting::Request {
+                this.wait_for(Waiting::Head, HEAD);
+            }
+            return read;
+        }
+        ready!(this.read_by.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = Pin::new(&mut this.inner).poll_write(cx, buf);
+        this.in_time(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = Pin::new(&mut this.inner).poll_write_vectored(cx, bufs);
+        this.in_time(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+impl<T> Watched<T> {
+    /// Fails a write that the client does not take in time.
+    fn in_time(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.write_by = None;
+            return written;
+        }
+        let write_by = self
+            .write_by
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE)));
+        ready!(write_by.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}

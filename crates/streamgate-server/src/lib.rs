@@ -1,0 +1,14 @@
+//! streamgate: stops an account from playing more video streams at once than it may.
+//!
+//! This crate ties the rules (`streamgate-core`) to a store (`streamgate-store`) and puts HTTP,
+//! a command line and configuration around them.
+
+mod cli;
+mod clock;
+mod config;
+mod http;
+mod limiter;
+mod metrics;
+mod sweeper;
+
+pub use cli::main;

@@ -1,0 +1,281 @@
+//! Ties the rules to a store: load, decide, swap, and again if somebody was faster.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use streamgate_core::{
+    Admission, Beat, ContentId, Device, Heartbeat, Limit, Locator, LocatorKey, OnLimit, Policy,
+    Record, Start, Started, Stopped, Stream, StreamId, Target, Terms, Timestamp, UserId, Which,
+};
+use streamgate_store::{LeaseStore, StoreError, Swap, Versioned, Write};
+
+use crate::clock::Clock;
+use crate::metrics::{Ended, Metrics};
+
+/// How often one request may lose the race for its record before it gives up.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// Decides over streams. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Limiter(Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn LeaseStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) key: LocatorKey,
+    /// The terms of clients that send heartbeats.
+    pub(crate) terms: Terms,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// What a new stream is called.
+#[derive(Clone, Debug)]
+pub(crate) enum Naming {
+    /// As its client chose.
+    Chosen(StreamId),
+    /// After the client's `Idempotency-Key`.
+    After(String),
+    /// By us.
+    Minted,
+}
+
+/// A start as a caller puts it.
+#[derive(Clone, Debug)]
+pub(crate) struct StartCall {
+    pub(crate) user: UserId,
+    pub(crate) naming: Naming,
+    pub(crate) device: Device,
+    pub(crate) content: Option<ContentId>,
+    pub(crate) replace: Vec<StreamId>,
+    pub(crate) on_limit: OnLimit,
+    pub(crate) limit: Limit,
+    pub(crate) terms: Terms,
+}
+
+/// An answer of the rules, and what must be true before it is given; `None` when it stands
+/// without a write.
+type Decided<T> = (T, Option<Write>);
+
+impl Limiter {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
+    pub(crate) fn terms(&self) -> Terms {
+        self.0.terms
+    }
+
+    pub(crate) fn store(&self) -> &dyn LeaseStore {
+        &*self.0.store
+    }
+
+    /// Starts a stream.
+    pub(crate) async fn start(&self, call: StartCall) -> Result<Started, StoreError> {
+        let at = self.0.key.locator(&call.user);
+        let policy = Policy {
+            limit: call.limit,
+            terms: call.terms,
+        };
+        let request = self.request(at, call);
+        let started = self
+            .decide(at, |record, now| {
+                let started = record.start(&request, &policy, now);
+                let write = match &started {
+                    Started::Admitted { .. } => Some(Write::Durable),
+                    Started::Same(_) => Some(Write::Soft),
+                    Started::Over(_) | Started::Denied(_) => None,
+                };
+                (started, write)
+            })
+            .await?;
+        self.0.metrics.started(&started);
+        Ok(started)
+    }
+
+    /// Whether a start would be admitted.
+    pub(crate) async fn admission(&self, call: StartCall) -> Result<Admission, StoreError> {
+        let at = self.0.key.locator(&call.user);
+        let policy = Policy {
+            limit: call.limit,
+            terms: call.terms,
+        };
+        let request = self.request(at, call);
+        let Versioned { record, .. } = self.load(at).await?;
+        Ok(record.admission(&request, &policy, self.0.clock.now()))
+    }
+
+    /// Renews a lease.
+    pub(crate) async fn heartbeat(
+        &self,
+        target: Target<'_>,
+        beat: &Heartbeat,
+    ) -> Result<Beat, StoreError> {
+        let beat = match self.locator(target) {
+            None => Beat::Unknown,
+            Some(at) => {
+                self.decide(at, |record, now| {
+                    let beat = record.heartbeat(target, beat, self.0.terms, now);
+                    let write = match &beat {
+                        Beat::Renewed(_) => Some(Write::Soft),
+                        Beat::Resumed(_) => Some(Write::Durable),
+                        Beat::Over(_) | Beat::Unknown => None,
+                    };
+                    (beat, write)
+                })
+                .await?
+            }
+        };
+        self.0.metrics.heartbeat(&beat);
+        Ok(beat)
+    }
+
+    /// Ends a stream for its player.
+    pub(crate) async fn stop(&self, target: Target<'_>) -> Result<Stopped, StoreError> {
+        let Some(at) = self.locator(target) else {
+            return Ok(Stopped::Unknown);
+        };
+        let stopped = self
+            .decide(at, |record, now| {
+                let stopped = record.stop(target, now);
+                let write = match &stopped {
+                    Stopped::Ended(_) | Stopped::Forgone | Stopped::Noted => Some(Write::Durable),
+                    // Somebody else's stop may still be on its way to the disk.
+                    Stopped::Already => Some(Write::Soft),
+                    Stopped::Unknown => None,
+                };
+                (stopped, write)
+            })
+            .await?;
+        if matches!(stopped, Stopped::Ended(_)) {
+            self.0.metrics.ended(Ended::Stopped, 1);
+        }
+        Ok(stopped)
+    }
+
+    /// Ends streams for an operator and returns those that had a place.
+    pub(crate) async fn evict(
+        &self,
+        user: &UserId,
+        which: Which<'_>,
+    ) -> Result<Vec<Stream>, StoreError> {
+        let at = self.0.key.locator(user);
+        let evicted = self
+            .decide(at, |record, now| {
+                let before = record.clone();
+                let evicted = record.evict(user, which, now);
+                // Where nothing changes, somebody else's eviction may be on its way to the disk.
+                let write = if *record == before {
+                    Write::Soft
+                } else {
+                    Write::Durable
+                };
+                (evicted, Some(write))
+            })
+            .await?;
+        self.0.metrics.ended(Ended::Evicted, evicted.len());
+        Ok(evicted)
+    }
+
+    /// Who is watching: the user's streams, and the limit of the user's last admitted start.
+    pub(crate) async fn streams(
+        &self,
+        user: &UserId,
+    ) -> Result<(Vec<Stream>, Option<Limit>), StoreError> {
+        let Versioned { record, .. } = self.load(self.0.key.locator(user)).await?;
+        Ok(record.streams(user, self.0.clock.now()))
+    }
+
+    /// Lets time do its work on one record.
+    pub(crate) async fn expire(&self, at: Locator) -> Result<(), StoreError> {
+        // `decide` has expired what is over already.
+        self.decide(at, |_, _| ((), Some(Write::Durable))).await
+    }
+
+    fn request(&self, at: Locator, call: StartCall) -> Start {
+        let id = match call.naming {
+            Naming::Chosen(id) => id,
+            Naming::After(key) => self.0.key.idempotent_id(&call.user, &key),
+            Naming::Minted => StreamId::mint(at, random()),
+        };
+        Start {
+            user: call.user,
+            id,
+            device: call.device,
+            content: call.content,
+            replace: call.replace,
+            on_limit: call.on_limit,
+            started_at: self.0.clock.wall(),
+        }
+    }
+
+    fn locator(&self, target: Target<'_>) -> Option<Locator> {
+        target.user.map_or_else(
+            || target.id.locator(),
+            |user| Some(self.0.key.locator(user)),
+        )
+    }
+
+    /// Whether the id alone tells where the stream is, as those that we mint do.
+    pub(crate) fn finds_alone(&self, user: &UserId, id: &StreamId) -> bool {
+        id.locator() == Some(self.0.key.locator(user))
+    }
+
+    async fn load(&self, at: Locator) -> Result<Versioned, StoreError> {
+        let timer = self.0.metrics.store_timer("load");
+        let loaded = self.0.store.load(at).await;
+        timer.stop(loaded.is_ok());
+        loaded
+    }
+
+    async fn decide<T>(
+        &self,
+        at: Locator,
+        mut act: impl FnMut(&mut Record, Timestamp) -> Decided<T>,
+    ) -> Result<T, StoreError> {
+        let mut seen = self.load(at).await?;
+        for _ in 0..ATTEMPTS_MAX {
+            let now = self.0.clock.now();
+            let Versioned {
+                version,
+                record: mut next,
+            } = seen;
+            let expired = next.expire(now);
+            let (answer, write) = act(&mut next, now);
+            let Some(write) = write else {
+                return Ok(answer);
+            };
+            let timer = self.0.metrics.store_timer("swap");
+            let swap = Swap {
+                at,
+                seen: version,
+                next: &next,
+                write,
+                now,
+            };
+            let swapped = self.0.store.swap(swap).await;
+            timer.stop(swapped.is_ok());
+            match swapped {
+                Ok(()) => {
+                    self.0.metrics.ended(Ended::Expired, expired);
+                    return Ok(answer);
+                }
+                Err(StoreError::Conflict(current)) => seen = current,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::Overloaded {
+            store: self.0.store.name(),
+        })
+    }
+}
+
+/// 62 bits that nobody can guess, for an id that we mint.
+fn random() -> u64 {
+    getrandom::u64().expect("the system has random bytes, as it had at the start")
+}

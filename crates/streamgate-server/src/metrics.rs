@@ -1,0 +1,216 @@
+//! What the service counts, for Prometheus. Labels come from small fixed sets; no user, device
+//! or stream is ever one.
+
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use streamgate_core::{Beat, Started};
+
+use crate::clock::instant;
+
+/// Upper bounds of the latency histograms, in seconds.
+const SECONDS: [f64; 13] = [
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0,
+];
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Its player stopped it.
+    Stopped,
+    /// Its lease ran out.
+    Expired,
+    /// A newer start took its place.
+    Replaced,
+    /// An operator ended it.
+    Evicted,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Cause {
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreCall {
+    operation: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HttpCall {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+/// All counters, gauges and histograms of the process.
+pub(crate) struct Metrics {
+    registry: Registry,
+    starts: Family<Outcome, Counter>,
+    heartbeats: Family<Outcome, Counter>,
+    ended: Family<Cause, Counter>,
+    live: Gauge,
+    store: Family<StoreCall, Histogram>,
+    http: Family<HttpCall, Histogram>,
+    shed: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
+        let mut metrics = Self {
+            registry: Registry::with_prefix("streamgate"),
+            starts: Family::default(),
+            heartbeats: Family::default(),
+            ended: Family::default(),
+            live: Gauge::default(),
+            store: Family::new_with_constructor(histogram),
+            http: Family::new_with_constructor(histogram),
+            shed: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that runs", version);
+        registry.register("starts", "Starts by what they came to", self.starts.clone());
+        registry.register(
+            "heartbeats",
+            "Heartbeats by what they came to",
+            self.heartbeats.clone(),
+        );
+        registry.register(
+            "streams_ended",
+            "Streams that ended, by cause",
+            self.ended.clone(),
+        );
+        registry.register(
+            "streams_live",
+            "Streams that have a place",
+            self.live.clone(),
+        );
+        registry.register_with_unit(
+            "store",
+            "How long the store took, by operation and result",
+            Unit::Seconds,
+            self.store.clone(),
+        );
+        registry.register_with_unit(
+            "http_request",
+            "How long requests took, by route and status",
+            Unit::Seconds,
+            self.http.clone(),
+        );
+        registry.register(
+            "requests_shed",
+            "Requests refused because too many were in flight",
+            self.shed.clone(),
+        );
+    }
+
+    pub(crate) fn started(&self, started: &Started) {
+        let outcome = match started {
+            Started::Admitted { replaced, .. } => {
+                self.ended(Ended::Replaced, replaced.len());
+                "admitted"
+            }
+            Started::Same(_) => "same",
+            Started::Over(_) => "over",
+            Started::Denied(_) => "denied",
+        };
+        self.starts.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub(crate) fn heartbeat(&self, beat: &Beat) {
+        let outcome = match beat {
+            Beat::Renewed(_) => "renewed",
+            Beat::Resumed(_) => "resumed",
+            Beat::Over(_) => "over",
+            Beat::Unknown => "unknown",
+        };
+        self.heartbeats.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub(crate) fn ended(&self, cause: Ended, streams: usize) {
+        let cause = match cause {
+            Ended::Stopped => "stopped",
+            Ended::Expired => "expired",
+            Ended::Replaced => "replaced",
+            Ended::Evicted => "evicted",
+        };
+        if 0 < streams {
+            self.ended
+                .get_or_create(&Cause { cause })
+                .inc_by(streams as u64);
+        }
+    }
+
+    pub(crate) fn shed(&self) {
+        self.shed.inc();
+    }
+
+    pub(crate) fn http(&self, method: &str, route: &str, status: u16, took: Duration) {
+        let call = HttpCall {
+            method: method.into(),
+            route: route.into(),
+            status,
+        };
+        self.http.get_or_create(&call).observe(took.as_secs_f64());
+    }
+
+    /// Starts to time an operation of the store.
+    pub(crate) fn store_timer(&self, operation: &'static str) -> StoreTimer<'_> {
+        StoreTimer {
+            metrics: self,
+            operation,
+            began: instant(),
+        }
+    }
+
+    /// Everything in the text format of Prometheus (OpenMetrics 1.0).
+    pub(crate) fn text(&self, live: Option<usize>) -> String {
+        if let Some(live) = live {
+            self.live.set(i64::try_from(live).unwrap_or(i64::MAX));
+        }
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry).expect("a string takes every character");
+        page
+    }
+}
+
+/// A running operation of the store.
+pub(crate) struct StoreTimer<'a> {
+    metrics: &'a Metrics,
+    operation: &'static str,
+    began: Instant,
+}
+
+impl StoreTimer<'_> {
+    /// The operation is done.
+    pub(crate) fn stop(self, is_ok: bool) {
+        let result = if is_ok { "ok" } else { "refused" };
+        let call = StoreCall {
+            operation: self.operation,
+            result,
+        };
+        self.metrics
+            .store
+            .get_or_create(&call)
+            .observe(self.began.elapsed().as_secs_f64());
+    }
+}

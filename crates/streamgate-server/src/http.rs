@@ -4,6 +4,7 @@ mod extract;
 mod heartbeat;
 mod layers;
 pub(crate) mod listener;
+mod names;
 mod openapi;
 mod problem;
 mod seed;
@@ -111,8 +112,11 @@ pub(crate) fn router(api: &Api, config: &HttpConfig) -> Router {
     let guarded = |routes: Router<Api>, body_max| {
         routes
             .layer(DefaultBodyLimit::max(body_max))
+            .layer(CatchPanicLayer::custom(layers::answer_panic))
             .layer(from_fn_with_state(gate.clone(), layers::admit))
             .layer(from_fn_with_state(config.deadline, layers::deadline))
+            .layer(map_response(problem::render_bare))
+            .layer(map_response(layers::keep_out_of_caches))
     };
     let seed = guarded(narrow(seed_routes().into()), BODY_MAX).layer(map_response(seed::envelope));
     guarded(narrow(starts().into()), BODY_MAX)
@@ -123,7 +127,6 @@ pub(crate) fn router(api: &Api, config: &HttpConfig) -> Router {
         .merge(openapi::routes())
         .fallback(async || Problem::not_found())
         .layer(map_response(problem::render_bare))
-        .layer(CatchPanicLayer::custom(layers::answer_panic))
         .layer(from_fn_with_state(
             Arc::clone(&api.0.metrics),
             layers::measure,

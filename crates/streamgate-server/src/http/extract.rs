@@ -1,11 +1,15 @@
 //! How requests are read: every mistake becomes a problem that names the field.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use streamgate_core::{StreamId, TextError, UserId};
 
 use super::problem::Problem;
@@ -19,7 +23,7 @@ const IDEMPOTENCY_KEY_MAX: usize = 255;
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
 
-/// A JSON body, or none at all.
+/// A JSON body, or none at all, or `null`.
 pub(super) struct Lenient<T>(pub(super) T);
 
 /// A body as it came, whatever it claims to be.
@@ -40,7 +44,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         if !is_json {
             return Err(Problem::unsupported_media_type());
         }
-        json(&bytes).map(Self)
+        object(&bytes).map(Self)
     }
 }
 
@@ -53,7 +57,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Lenient<T
         if bytes.is_empty() {
             Ok(Self(T::default()))
         } else if is_json {
-            json(&bytes).map(Self)
+            Ok(Self(
+                json::<Option<Object<T>>>(&bytes)?.unwrap_or_default().0,
+            ))
         } else {
             Err(Problem::unsupported_media_type())
         }
@@ -119,8 +125,36 @@ fn says_json(headers: &HeaderMap) -> bool {
         || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// Parses JSON; the problem names the field where it went wrong.
-pub(super) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+/// An object. Left to itself, serde also reads a struct from an array of its fields' values.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+/// Parses a JSON object; the problem names the field where it went wrong.
+pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    json(bytes).map(|Object(body)| body)
+}
+
+fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

@@ -5,11 +5,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use streamgate_core::{Beat, ContentId, Heartbeat, Playback, StreamId, Target, UserId};
+use streamgate_core::{Beat, Heartbeat, Playback, StreamId, Target, UserId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::extract::{Body, Lenient, Path, Query, parse_optional, stream_id, user_id};
+use super::names::{ContentName, Named, StreamName, UserName};
 use super::problem::{Code, Problem, ProblemBody, successor};
 use super::views::{StreamBody, Viewer};
 
@@ -22,18 +23,11 @@ const BATCH_MAX: usize = 1000;
 #[schema(as = Heartbeat)]
 pub(super) struct HeartbeatBody {
     /// Whether the picture moves. A paused stream keeps its place.
-    #[schema(nullable = false)]
     #[serde(default)]
     state: Option<PlaybackWord>,
     /// What it shows now: a zap keeps the place.
-    #[schema(
-        min_length = 1,
-        max_length = 256,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
-        nullable = false
-    )]
     #[serde(default)]
-    content_id: Option<String>,
+    content_id: Option<ContentName>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
@@ -43,15 +37,15 @@ enum PlaybackWord {
     Paused,
 }
 
-impl HeartbeatBody {
-    fn parse(&self) -> Result<Heartbeat, Problem> {
-        Ok(Heartbeat {
-            playback: self.state.map(|state| match state {
+impl From<HeartbeatBody> for Heartbeat {
+    fn from(body: HeartbeatBody) -> Self {
+        Self {
+            playback: body.state.map(|state| match state {
                 PlaybackWord::Playing => Playback::Playing,
                 PlaybackWord::Paused => Playback::Paused,
             }),
-            content: parse_optional("contentId", self.content_id.as_deref(), ContentId::parse)?,
-        })
+            content: body.content_id.map(|Named(content)| content),
+        }
     }
 }
 
@@ -85,7 +79,7 @@ impl Whose {
     path = "/v1/streams/{streamId}/heartbeat",
     operation_id = "heartbeat",
     tag = "streams",
-    params(("streamId" = String, Path, pattern = r"^[A-Za-z0-9._~-]{1,64}$"), Whose),
+    params(("streamId" = StreamName, Path), Whose),
     request_body = Option<HeartbeatBody>,
     responses(
         (status = 200, description = "The lease runs a full term from now", body = StreamBody,
@@ -101,7 +95,7 @@ pub(super) async fn heartbeat(
     Query(whose): Query<Whose>,
     Lenient(body): Lenient<HeartbeatBody>,
 ) -> Result<Response, Problem> {
-    beat(&api, whose.parse()?, &id, &body).await
+    beat(&api, whose.parse()?, &id, body).await
 }
 
 /// Says that a user's stream still plays
@@ -113,8 +107,8 @@ pub(super) async fn heartbeat(
     operation_id = "heartbeatOfUser",
     tag = "streams",
     params(
-        ("userId" = String, Path, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"),
-        ("streamId" = String, Path, pattern = r"^[A-Za-z0-9._~-]{1,64}$"),
+        ("userId" = UserName, Path),
+        ("streamId" = StreamName, Path),
     ),
     request_body = Option<HeartbeatBody>,
     responses(
@@ -130,21 +124,21 @@ pub(super) async fn of_user(
     Path((user, id)): Path<(String, String)>,
     Lenient(body): Lenient<HeartbeatBody>,
 ) -> Result<Response, Problem> {
-    beat(&api, Some(user_id(&user)?), &id, &body).await
+    beat(&api, Some(user_id(&user)?), &id, body).await
 }
 
 async fn beat(
     api: &Api,
     user: Option<UserId>,
     id: &str,
-    body: &HeartbeatBody,
+    body: HeartbeatBody,
 ) -> Result<Response, Problem> {
     let id = stream_id(id)?;
     let target = Target {
         user: user.as_ref(),
         id: &id,
     };
-    let beat = api.limiter().heartbeat(target, &body.parse()?).await?;
+    let beat = api.limiter().heartbeat(target, &body.into()).await?;
     let viewer = Viewer::new(api.limiter());
     let (place, resumed) = match beat {
         Beat::Renewed(place) => (place, false),
@@ -172,7 +166,6 @@ struct BatchItem {
     /// Which stream.
     stream_id: String,
     /// Whose, for an id that the client chose.
-    #[schema(nullable = false)]
     #[serde(default)]
     user_id: Option<String>,
     #[serde(flatten)]
@@ -236,38 +229,37 @@ pub(super) async fn batch(
 }
 
 async fn one_of_batch(api: &Api, viewer: &Viewer<'_>, item: BatchItem) -> BatchResult {
-    let refused = |stream_id, code: Code, by: Option<&StreamId>| BatchResult {
-        stream_id,
+    let stream_id = item.stream_id.clone();
+    let refused = |code: Code, by: Option<&StreamId>| BatchResult {
+        stream_id: stream_id.clone(),
         status: code.status().as_u16(),
         stream: None,
         code: Some(code),
         by: by.map(ToString::to_string),
     };
-    let beat = match beat_of_batch(api, &item).await {
-        Ok(beat) => beat,
-        Err(problem) => return refused(item.stream_id, problem.code(), None),
+    let (place, resumed) = match beat_of_batch(api, item).await {
+        Ok(Beat::Renewed(place)) => (place, false),
+        Ok(Beat::Resumed(place)) => (place, true),
+        Ok(Beat::Over(over)) => return refused(Code::of_over(&over), successor(&over)),
+        Ok(Beat::Unknown) => return refused(Code::StreamUnknown, None),
+        Err(problem) => return refused(problem.code(), None),
     };
-    let (place, resumed) = match beat {
-        Beat::Renewed(place) => (place, false),
-        Beat::Resumed(place) => (place, true),
-        Beat::Over(over) => return refused(item.stream_id, Code::of_over(&over), successor(&over)),
-        Beat::Unknown => return refused(item.stream_id, Code::StreamUnknown, None),
-    };
+    let stream = Some(viewer.stream(&place, resumed, &[]));
     BatchResult {
-        stream_id: item.stream_id,
+        stream_id,
         status: 200,
-        stream: Some(viewer.stream(&place, resumed, &[])),
+        stream,
         code: None,
         by: None,
     }
 }
 
-async fn beat_of_batch(api: &Api, item: &BatchItem) -> Result<Beat, Problem> {
+async fn beat_of_batch(api: &Api, item: BatchItem) -> Result<Beat, Problem> {
     let id = stream_id(&item.stream_id)?;
     let user = parse_optional("userId", item.user_id.as_deref(), UserId::parse)?;
     let target = Target {
         user: user.as_ref(),
         id: &id,
     };
-    Ok(api.limiter().heartbeat(target, &item.beat.parse()?).await?)
+    Ok(api.limiter().heartbeat(target, &item.beat.into()).await?)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http::header::CACHE_CONTROL;
 use http::{HeaderValue, Method};
 use tokio::sync::Semaphore;
 use tower_http::request_id::{MakeRequestId, RequestId};
@@ -72,6 +73,14 @@ pub(super) async fn deadline(
 ) -> Response {
     let answered = tokio::time::timeout(deadline, next.run(request)).await;
     answered.unwrap_or_else(|_elapsed| Problem::too_late().into_response())
+}
+
+/// Every answer about a stream is true for a moment only.
+pub(super) async fn keep_out_of_caches(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Counts a request and how long it took, under its route.

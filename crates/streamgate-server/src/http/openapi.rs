@@ -6,6 +6,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseB
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use super::names::{ContentName, DeviceName, StreamName, UserName};
 use super::problem::ProblemBody;
 use super::{Api, batches, seed_routes, starts, streams, system};
 
@@ -16,7 +17,7 @@ use super::{Api, batches, seed_routes, starts, streams, system};
         description = "Stops an account from playing more video streams at once than it may.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
-    components(schemas(ProblemBody)),
+    components(schemas(ProblemBody, ContentName, DeviceName, StreamName, UserName)),
     tags(
         (name = "streams", description = "What a player does: start, heartbeat, stop"),
         (name = "users", description = "What an operator or a back end asks about a user"),
@@ -47,6 +48,10 @@ pub(crate) fn document() -> Document {
                 common.push(("413", "The body is too large"));
                 common.push(("415", "The body is not JSON"));
             }
+            if path.contains('{') {
+                common.push(("404", "There is nothing at this path"));
+            }
+            common.push(("405", "This path does not take this method"));
             common.push(("503", "Too much to do, or the store is down; nothing is known to have changed, and a retry is safe"));
             for (status, description) in common {
                 let responses = &mut operation.responses.responses;

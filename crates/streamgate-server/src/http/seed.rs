@@ -16,7 +16,8 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::Api;
-use super::extract::{RawBody, json, stream_id, user_id};
+use super::extract::{RawBody, object, stream_id, user_id};
+use super::names::StreamName;
 use super::problem::{Problem, Said};
 use crate::limiter::{Naming, StartCall};
 
@@ -30,13 +31,13 @@ const UNKNOWN: &str = "Stream not found";
 #[schema(as = SeedRequest)]
 pub(super) struct SeedBody {
     /// Whose stream. 12345 and "12345" are one user.
-    #[schema(value_type = SeedUser)]
+    #[schema(value_type = SeedUser, required = true)]
     #[serde(default)]
     user_id: Option<SeedUser>,
     /// Which: required to stop. In a start, the client's own name for the stream.
-    #[schema(value_type = Option<String>, nullable = false)]
+    #[schema(value_type = Option<StreamName>)]
     #[serde(default)]
-    stream_id: Option<SeedUser>,
+    stream_id: Option<String>,
 }
 
 /// What the seed takes for an id, echoed in its own type.
@@ -142,14 +143,14 @@ pub(super) async fn start(
     State(api): State<Api>,
     RawBody(bytes): RawBody,
 ) -> Result<Response, Problem> {
-    let body: SeedBody = json(&bytes)?;
+    let body: SeedBody = object(&bytes)?;
     let Some((echo, user)) = body
         .user_id
         .and_then(|user| Some((user.clone(), user.text()?)))
     else {
         return Err(Problem::malformed(MISSING_USER));
     };
-    let naming = match body.stream_id.and_then(|id| id.text()) {
+    let naming = match body.stream_id {
         Some(id) => Naming::Chosen(stream_id(&id)?),
         None => Naming::Minted,
     };
@@ -212,15 +213,12 @@ pub(super) async fn stop(
     State(api): State<Api>,
     RawBody(bytes): RawBody,
 ) -> Result<Response, Problem> {
-    let body: SeedBody = json(&bytes)?;
+    let body: SeedBody = object(&bytes)?;
     let user = body
         .user_id
         .and_then(|user| user.text())
         .and_then(|user| user_id(&user).ok());
-    let id = body
-        .stream_id
-        .and_then(|id| id.text())
-        .and_then(|id| StreamId::parse(&id).ok());
+    let id = body.stream_id.and_then(|id| StreamId::parse(&id).ok());
     let (Some(user), Some(id)) = (user, id) else {
         return Ok(refusal(StatusCode::NOT_FOUND, UNKNOWN));
     };

@@ -5,13 +5,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use streamgate_core::{
-    ContentId, Denial, Device, DeviceText, LIMIT_MAX, Limit, OnLimit, Place, Started, StreamId,
-};
+use streamgate_core::{Denial, Device, LIMIT_MAX, Limit, OnLimit, Place, Started, StreamId};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::extract::{Body, idempotency_key, parse, parse_optional, stream_id, user_id};
+use super::extract::{Body, Object, idempotency_key};
+use super::names::{ContentName, DeviceName, Named, StreamName, UserName};
 use super::problem::{Problem, ProblemBody};
 use super::views::{StreamBody, Viewer, put_location};
 use crate::limiter::{Naming, StartCall};
@@ -24,90 +23,54 @@ const REPLACE_MAX: usize = LIMIT_MAX as usize;
 #[serde(rename_all = "camelCase")]
 #[schema(as = Start)]
 pub(super) struct StartBody {
-    /// Whose streams are counted together: 1 to 256 bytes, no control characters.
-    #[schema(
-        min_length = 1,
-        max_length = 256,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
-        example = "123456789"
-    )]
-    user_id: String,
+    /// Whose streams are counted together.
+    #[schema(value_type = UserName, required = true, example = "123456789")]
+    #[serde(default)]
+    user_id: Option<UserName>,
     /// The client's own name for the stream; the same again is the same stream.
-    #[schema(pattern = r"^[A-Za-z0-9._~-]{1,64}$", nullable = false)]
     #[serde(default)]
-    stream_id: Option<String>,
+    stream_id: Option<StreamName>,
     /// What plays it.
-    #[schema(nullable = false, inline)]
+    #[schema(inline, value_type = Option<DeviceBody>)]
     #[serde(default)]
-    device: Option<StartDevice>,
+    device: Option<Object<DeviceBody>>,
     /// What it shows.
-    #[schema(
-        min_length = 1,
-        max_length = 256,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
-        nullable = false,
-        example = "movie-1"
-    )]
+    #[schema(example = "movie-1")]
     #[serde(default)]
-    content_id: Option<String>,
+    content_id: Option<ContentName>,
     /// A plan of the configuration; its limit applies.
-    #[schema(nullable = false)]
+    #[schema(example = "premium")]
     #[serde(default)]
     plan: Option<String>,
     /// The limit, from a trusted caller; it goes before the plan's.
-    #[schema(minimum = 1, maximum = 64, nullable = false, example = 3)]
+    #[schema(minimum = 1, maximum = 64, example = 3)]
     #[serde(default)]
     limit: Option<u8>,
     /// Streams of this user to end for this one, in one step with its start.
-    #[schema(max_items = 64, nullable = false, value_type = Option<Vec<StreamIdText>>)]
+    #[schema(max_items = 64)]
     #[serde(default)]
-    replace: Vec<String>,
+    replace: Vec<StreamName>,
     /// What happens at the limit when nobody is suspect.
-    #[schema(nullable = false)]
     #[serde(default)]
     on_limit: OnLimitBody,
 }
 
-/// A stream's name.
-#[derive(ToSchema)]
-#[schema(as = StreamId, value_type = String, pattern = r"^[A-Za-z0-9._~-]{1,64}$")]
-#[expect(dead_code, reason = "it only stands in the OpenAPI document")]
-struct StreamIdText(String);
-
-/// What plays a stream: each field 1 to 128 bytes, no control characters.
+/// What plays a stream.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = Device)]
-struct StartDevice {
+struct DeviceBody {
     /// Tells the user's devices apart: a device never blocks itself.
-    #[schema(
-        min_length = 1,
-        max_length = 128,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
-        nullable = false,
-        example = "tv-9"
-    )]
+    #[schema(example = "tv-9")]
     #[serde(default)]
-    id: Option<String>,
+    id: Option<DeviceName>,
     /// For people.
-    #[schema(
-        min_length = 1,
-        max_length = 128,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
-        nullable = false,
-        example = "Living room TV"
-    )]
+    #[schema(example = "Living room TV")]
     #[serde(default)]
-    name: Option<String>,
+    name: Option<DeviceName>,
     /// What kind of device it is.
-    #[schema(
-        min_length = 1,
-        max_length = 128,
-        pattern = r"^[^\x00-\x1f\x7f-\x9f]+$",
-        nullable = false,
-        example = "tv"
-    )]
+    #[schema(example = "tv")]
     #[serde(default, rename = "type")]
-    kind: Option<String>,
+    kind: Option<DeviceName>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
@@ -197,38 +160,30 @@ impl StartBody {
             let detail = format!("must name at most {REPLACE_MAX} streams");
             return Err(Problem::invalid("replace", detail));
         }
-        let replace = self
-            .replace
-            .iter()
-            .enumerate()
-            .map(|(i, id)| parse(&format!("replace[{i}]"), id, StreamId::parse));
+        let user = self
+            .user_id
+            .ok_or_else(|| Problem::invalid("userId", "is missing"))?;
+        let Object(device) = self.device.unwrap_or_default();
         Ok(StartCall {
-            user: user_id(&self.user_id)?,
-            naming: match (&self.stream_id, key) {
-                (Some(id), _) => Naming::Chosen(stream_id(id)?),
+            user: user.0,
+            naming: match (self.stream_id, key) {
+                (Some(Named(id)), _) => Naming::Chosen(id),
                 (None, Some(key)) => Naming::After(key),
                 (None, None) => Naming::Minted,
             },
-            device: self.device.unwrap_or_default().parse()?,
-            content: parse_optional("contentId", self.content_id.as_deref(), ContentId::parse)?,
-            replace: replace.collect::<Result<_, _>>()?,
+            device: Device {
+                id: device.id.map(|Named(id)| id),
+                name: device.name.map(|Named(name)| name),
+                kind: device.kind.map(|Named(kind)| kind),
+            },
+            content: self.content_id.map(|Named(content)| content),
+            replace: self.replace.into_iter().map(|Named(id)| id).collect(),
             on_limit: match self.on_limit {
                 OnLimitBody::Deny => OnLimit::Deny,
                 OnLimitBody::ReplaceOldest => OnLimit::ReplaceOldest,
             },
             limit: api.limit(self.limit, self.plan.as_deref())?,
             terms: api.limiter().terms(),
-        })
-    }
-}
-
-impl StartDevice {
-    fn parse(&self) -> Result<Device, Problem> {
-        let Self { id, name, kind } = self;
-        Ok(Device {
-            id: parse_optional("device.id", id.as_deref(), DeviceText::parse)?,
-            name: parse_optional("device.name", name.as_deref(), DeviceText::parse)?,
-            kind: parse_optional("device.type", kind.as_deref(), DeviceText::parse)?,
         })
     }
 }

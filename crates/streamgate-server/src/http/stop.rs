@@ -7,6 +7,7 @@ use streamgate_core::{Target, UserId};
 use super::Api;
 use super::extract::{Path, Query, stream_id, user_id};
 use super::heartbeat::Whose;
+use super::names::{StreamName, UserName};
 use super::problem::Problem;
 
 /// Stops a stream
@@ -18,7 +19,7 @@ use super::problem::Problem;
     path = "/v1/streams/{streamId}",
     operation_id = "stopStream",
     tag = "streams",
-    params(("streamId" = String, Path, pattern = r"^[A-Za-z0-9._~-]{1,64}$"), Whose),
+    params(("streamId" = StreamName, Path), Whose),
     responses((status = 204, description = "The stream is over")),
 )]
 pub(super) async fn delete(
@@ -37,7 +38,7 @@ pub(super) async fn delete(
     path = "/v1/streams/{streamId}/stop",
     operation_id = "stopStreamByPost",
     tag = "streams",
-    params(("streamId" = String, Path, pattern = r"^[A-Za-z0-9._~-]{1,64}$"), Whose),
+    params(("streamId" = StreamName, Path), Whose),
     responses((status = 204, description = "The stream is over")),
 )]
 pub(super) async fn stop(
@@ -58,8 +59,8 @@ pub(super) async fn stop(
     operation_id = "stopStreamOfUser",
     tag = "streams",
     params(
-        ("userId" = String, Path, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"),
-        ("streamId" = String, Path, pattern = r"^[A-Za-z0-9._~-]{1,64}$"),
+        ("userId" = UserName, Path),
+        ("streamId" = StreamName, Path),
     ),
     responses((status = 204, description = "The stream is over")),
 )]

@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
 use super::extract::{Path, Query, parse_optional, stream_id, user_id};
+use super::names::{StreamName, UserName};
 use super::problem::{Problem, seconds_up};
 use super::views::{HolderBody, Viewer};
 use crate::limiter::{Naming, StartCall};
@@ -35,7 +36,7 @@ pub(super) struct StreamsBody {
     path = "/v1/users/{userId}/streams",
     operation_id = "listStreams",
     tag = "users",
-    params(("userId" = String, Path, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")),
+    params(("userId" = UserName, Path)),
     responses((status = 200, description = "The user's streams", body = StreamsBody)),
 )]
 pub(super) async fn list(
@@ -61,7 +62,7 @@ pub(super) async fn list(
     path = "/v1/users/{userId}/streams",
     operation_id = "evictStreams",
     tag = "users",
-    params(("userId" = String, Path, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")),
+    params(("userId" = UserName, Path)),
     responses((status = 204, description = "The user has no streams")),
 )]
 pub(super) async fn evict_all(
@@ -81,8 +82,8 @@ pub(super) async fn evict_all(
     operation_id = "evictStream",
     tag = "users",
     params(
-        ("userId" = String, Path, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"),
-        ("streamId" = String, Path, pattern = r"^[A-Za-z0-9._~-]{1,64}$"),
+        ("userId" = UserName, Path),
+        ("streamId" = StreamName, Path),
     ),
     responses((status = 204, description = "The stream is over")),
 )]
@@ -150,7 +151,7 @@ pub(super) struct AdmissionBody {
     operation_id = "checkAdmission",
     tag = "users",
     params(
-        ("userId" = String, Path, min_length = 1, max_length = 256, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$"),
+        ("userId" = UserName, Path),
         AdmissionQuery,
     ),
     responses((status = 200, description = "Whether it would", body = AdmissionBody)),

@@ -1,7 +1,7 @@
 //! The bodies of answers, and the headers that go with them.
 
 use http::HeaderMap;
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, LOCATION};
+use http::header::{HeaderName, HeaderValue, LOCATION};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use streamgate_core::{
@@ -187,7 +187,6 @@ impl<'a> Viewer<'a> {
         let left = usize::from(limit.get()).saturating_sub(active);
         let seconds = seconds_up(free_at.since(self.now));
         let mut headers = HeaderMap::with_capacity(4);
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         put(
             &mut headers,
             RATE_LIMIT_POLICY,

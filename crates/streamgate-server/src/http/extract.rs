@@ -3,13 +3,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
+use percent_encoding::percent_decode_str;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, Visitor};
 use streamgate_core::{StreamId, TextError, UserId};
 
 use super::problem::Problem;
@@ -19,6 +20,9 @@ use super::{BATCH_BODY_MAX, BODY_MAX};
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// How long an idempotency key may be, in characters.
 const IDEMPOTENCY_KEY_MAX: usize = 255;
+
+/// How much an error answer repeats of what its caller wrote.
+const ECHO_CHARACTERS_MAX: usize = 200;
 
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
@@ -88,6 +92,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // Left to itself, the parser puts a replacement character for what is no UTF-8, and two
+        // names become one.
+        let encoded = percent_decode_str(parts.uri.query().unwrap_or_default());
+        if encoded.decode_utf8().is_err() {
+            return Err(Problem::invalid("query", "must be UTF-8"));
+        }
         let query = axum::extract::Query::from_request_parts(parts, state).await;
         query
             .map(|axum::extract::Query(query)| Self(query))
@@ -95,13 +105,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// Reads a body within the route's bound.
+/// Reads a body within the route's bound. One that says beforehand that it is larger is refused
+/// at once, not when it has come.
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     let is_batch = request.uri().path().ends_with("/heartbeats");
+    let bytes_max = if is_batch { BATCH_BODY_MAX } else { BODY_MAX };
+    if (bytes_max as u64) < request.body().size_hint().lower() {
+        return Err(Problem::payload_too_large(bytes_max));
+    }
     let read = Bytes::from_request(request, state).await;
     read.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Problem::payload_too_large(if is_batch { BATCH_BODY_MAX } else { BODY_MAX })
+            Problem::payload_too_large(bytes_max)
         } else {
             Problem::malformed(rejection.body_text())
         }
@@ -149,6 +164,22 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// A small whole number, however it is written: JSON has 3 and 3.0 for the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WholeNumber(pub(super) u8);
+
+impl<'de> Deserialize<'de> for WholeNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = serde_json::Number::deserialize(deserializer)?;
+        let numbers = 0..=u8::MAX;
+        let same = numbers
+            .into_iter()
+            .find(|small| number.as_f64() == Some((*small).into()));
+        same.map(Self)
+            .ok_or_else(|| D::Error::custom("must be a small whole number"))
+    }
+}
+
 /// Parses a JSON object; the problem names the field where it went wrong.
 pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     json(bytes).map(|Object(body)| body)
@@ -158,17 +189,26 @@ fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let detail = error.into_inner().to_string();
-        if path == "." {
-            Problem::malformed(detail)
-        } else {
-            Problem::invalid(path, detail)
+        let detail = shortened(&error.inner().to_string());
+        // A question mark stands for a field that had no name yet.
+        match path
+            .strip_suffix('?')
+            .unwrap_or(&path)
+            .trim_end_matches('.')
+        {
+            "" => Problem::malformed(detail),
+            field => Problem::invalid(shortened(field), detail),
         }
     })?;
     deserializer
         .end()
         .map_err(|error| Problem::malformed(error.to_string()))?;
     Ok(value)
+}
+
+/// What an answer repeats of what its caller wrote.
+fn shortened(text: &str) -> String {
+    text.chars().take(ECHO_CHARACTERS_MAX).collect()
 }
 
 /// Parses a name; the problem names its field.

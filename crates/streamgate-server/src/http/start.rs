@@ -9,7 +9,7 @@ use streamgate_core::{Denial, Device, LIMIT_MAX, Limit, OnLimit, Place, Started,
 use utoipa::ToSchema;
 
 use super::Api;
-use super::extract::{Body, Object, idempotency_key};
+use super::extract::{Body, Object, WholeNumber, idempotency_key};
 use super::names::{ContentName, DeviceName, Named, StreamName, UserName};
 use super::problem::{Problem, ProblemBody};
 use super::views::{StreamBody, Viewer, put_location};
@@ -43,9 +43,9 @@ pub(super) struct StartBody {
     #[serde(default)]
     plan: Option<String>,
     /// The limit, from a trusted caller; it goes before the plan's.
-    #[schema(minimum = 1, maximum = 64, example = 3)]
+    #[schema(minimum = 1, maximum = 64, example = 3, value_type = Option<u8>)]
     #[serde(default)]
-    limit: Option<u8>,
+    limit: Option<WholeNumber>,
     /// Streams of this user to end for this one, in one step with its start.
     #[schema(max_items = 64)]
     #[serde(default)]
@@ -182,7 +182,10 @@ impl StartBody {
                 OnLimitBody::Deny => OnLimit::Deny,
                 OnLimitBody::ReplaceOldest => OnLimit::ReplaceOldest,
             },
-            limit: api.limit(self.limit, self.plan.as_deref())?,
+            limit: api.limit(
+                self.limit.map(|WholeNumber(limit)| limit),
+                self.plan.as_deref(),
+            )?,
             terms: api.limiter().terms(),
         })
     }

@@ -1,1 +1,302 @@
+use std::time::Duration;
 
+use streamgate_core::DeviceText;
+use streamgate_store::MemoryStore;
+use streamgate_store::flaky::{Fault, Flaky};
+
+use super::*;
+use crate::clock::manual::ManualClock;
+
+const LEASE: Duration = Duration::from_secs(90);
+const INTERVAL: Duration = Duration::from_secs(20);
+
+/// A limiter over a flaky store, and another one over the store below it: what somebody else
+/// does on another node.
+struct World {
+    limiter: Limiter,
+    elsewhere: Limiter,
+    flaky: Arc<Flaky>,
+    clock: Arc<ManualClock>,
+    metrics: Arc<Metrics>,
+}
+
+impl World {
+    fn new() -> Self {
+        let memory: Arc<dyn LeaseStore> = Arc::new(MemoryStore::new());
+        let flaky = Arc::new(Flaky::new(Arc::clone(&memory), 7));
+        let clock = Arc::new(ManualClock::default());
+        let metrics = Arc::new(Metrics::new());
+        let over = |store: Arc<dyn LeaseStore>, metrics: &Arc<Metrics>| {
+            Limiter::new(Parts {
+                store,
+                clock: Arc::clone(&clock) as Arc<dyn Clock>,
+                key: LocatorKey::from_bytes([7; 16]),
+                terms: Terms {
+                    lease: LEASE,
+                    heartbeat: Some(INTERVAL),
+                },
+                metrics: Arc::clone(metrics),
+            })
+        };
+        Self {
+            limiter: over(Arc::clone(&flaky) as Arc<dyn LeaseStore>, &metrics),
+            elsewhere: over(memory, &Arc::new(Metrics::new())),
+            flaky,
+            clock,
+            metrics,
+        }
+    }
+
+    /// The ids of the user's streams.
+    async fn live(&self) -> Vec<String> {
+        let (streams, _) = self.elsewhere.streams(&user()).await.unwrap();
+        streams.iter().map(|stream| stream.id.to_string()).collect()
+    }
+}
+
+fn user() -> UserId {
+    UserId::parse("viewer").unwrap()
+}
+
+fn id(text: &str) -> StreamId {
+    StreamId::parse(text).unwrap()
+}
+
+fn call(naming: Naming) -> StartCall {
+    StartCall {
+        user: user(),
+        naming,
+        device: Device::default(),
+        content: None,
+        replace: Vec::new(),
+        on_limit: OnLimit::Deny,
+        limit: Limit::DEFAULT,
+        terms: Terms {
+            lease: LEASE,
+            heartbeat: Some(INTERVAL),
+        },
+    }
+}
+
+fn chosen(text: &str) -> StartCall {
+    call(Naming::Chosen(id(text)))
+}
+
+fn word(started: &Result<Started, StoreError>) -> &'static str {
+    match started {
+        Ok(Started::Admitted { .. }) => "admitted",
+        Ok(Started::Same(_)) => "same",
+        Ok(Started::Over(_)) => "over",
+        Ok(Started::Denied(_)) => "denied",
+        Err(StoreError::Overloaded { .. }) => "overloaded",
+        Err(StoreError::Unavailable { .. }) => "unavailable",
+        Err(StoreError::Conflict(_) | StoreError::Unreadable(_)) => "broken",
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_loses_the_last_place_to_a_faster_one_is_denied() {
+    let world = World::new();
+    for name in ["a", "b"] {
+        world.limiter.start(chosen(name)).await.unwrap();
+    }
+    let elsewhere = world.elsewhere.clone();
+    world.flaky.before_next_swap(async move || {
+        elsewhere.start(chosen("faster")).await.unwrap();
+    });
+
+    let started = world.limiter.start(chosen("slower")).await;
+
+    assert_eq!(word(&started), "denied");
+    assert_eq!(world.live().await, ["a", "b", "faster"]);
+}
+
+#[tokio::test]
+async fn a_request_that_loses_every_race_gives_up_and_changes_nothing() {
+    let world = World::new();
+    for round in 0..ATTEMPTS_MAX {
+        let elsewhere = world.elsewhere.clone();
+        world.flaky.before_next_swap(async move || {
+            let name = id(&format!("other-{round}"));
+            let target = Target {
+                user: Some(&user()),
+                id: &name,
+            };
+            elsewhere.stop(target).await.unwrap();
+        });
+    }
+
+    let started = world.limiter.start(chosen("mine")).await;
+
+    assert_eq!(word(&started), "overloaded");
+    assert_eq!(world.live().await, [""; 0]);
+    assert_eq!(
+        world.flaky.calls().1,
+        usize::try_from(ATTEMPTS_MAX).unwrap()
+    );
+}
+
+#[tokio::test]
+async fn the_retry_of_a_start_whose_answer_was_lost_is_the_same_stream() {
+    for naming in [Naming::Chosen(id("mine")), Naming::After("key-1".into())] {
+        let world = World::new();
+        world.flaky.script([Fault::After]);
+
+        let first = world.limiter.start(call(naming.clone())).await;
+        let retry = world.limiter.start(call(naming)).await;
+
+        assert_eq!((word(&first), word(&retry)), ("unavailable", "same"));
+        assert_eq!(world.live().await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_the_store_did_not_do_leaves_nothing_behind() {
+    let world = World::new();
+    world.flaky.script([Fault::Before, Fault::Overloaded]);
+
+    let answers = [
+        word(&world.limiter.start(chosen("mine")).await),
+        word(&world.limiter.start(chosen("mine")).await),
+        word(&world.limiter.start(chosen("mine")).await),
+    ];
+
+    assert_eq!(answers, ["unavailable", "overloaded", "admitted"]);
+    assert_eq!(world.live().await, ["mine"]);
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_said_to_be_and_comes_back_without_ado() {
+    let world = World::new();
+    world.limiter.start(chosen("mine")).await.unwrap();
+    let (user, mine) = (user(), id("mine"));
+    let target = Target {
+        user: Some(&user),
+        id: &mine,
+    };
+    let beat = Heartbeat::default();
+
+    world.flaky.set_down(true);
+    assert!(world.limiter.heartbeat(target, &beat).await.is_err());
+    assert!(world.limiter.stop(target).await.is_err());
+    assert!(world.limiter.streams(&user).await.is_err());
+    assert!(world.limiter.store().ready().is_err());
+
+    world.flaky.set_down(false);
+    let renewed = world.limiter.heartbeat(target, &beat).await.unwrap();
+    assert!(matches!(renewed, Beat::Renewed(_)));
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_while_the_store_hangs_leaves_a_valid_record() {
+    let world = World::new();
+    world.flaky.pause();
+    let start = world.limiter.start(chosen("mine"));
+    let given_up = tokio::time::timeout(Duration::from_millis(1), start).await;
+    assert!(given_up.is_err());
+
+    world.flaky.release();
+    let retry = world.limiter.start(chosen("mine")).await;
+    assert!(["admitted", "same"].contains(&word(&retry)));
+    assert_eq!(world.live().await, ["mine"]);
+}
+
+#[tokio::test]
+async fn what_nobody_asks_about_expires_and_is_counted_and_forgotten() {
+    let world = World::new();
+    world.limiter.start(chosen("mine")).await.unwrap();
+    world.clock.advance(LEASE);
+    sweep_all(&world).await;
+    assert_eq!(world.limiter.store().streams_len(), Some(0));
+    let page = world.metrics.text(None);
+    assert!(
+        page.contains(r#"streamgate_streams_ended_total{cause="expired"} 1"#),
+        "{page}"
+    );
+
+    world.clock.advance(streamgate_core::ENDING_MEMORY);
+    sweep_all(&world).await;
+    let at = world.limiter.0.key.locator(&user());
+    assert_eq!(
+        world.limiter.store().load(at).await.unwrap(),
+        Versioned::absent()
+    );
+}
+
+/// One whole pass of the sweeper.
+async fn sweep_all(world: &World) {
+    for _ in 0..100 {
+        for at in world.limiter.store().due(world.clock.now()) {
+            world.limiter.expire(at).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stop_that_is_sent_twice_waits_for_the_first_to_be_kept() {
+    let world = World::new();
+    world.limiter.start(chosen("mine")).await.unwrap();
+    let (user, mine) = (user(), id("mine"));
+    let target = Target {
+        user: Some(&user),
+        id: &mine,
+    };
+    world.limiter.stop(target).await.unwrap();
+
+    let swaps = world.flaky.calls().1;
+    assert_eq!(world.limiter.stop(target).await.unwrap(), Stopped::Already);
+    assert_eq!(
+        world.flaky.calls().1,
+        swaps + 1,
+        "it goes through the store"
+    );
+}
+
+#[tokio::test]
+async fn only_ids_with_the_users_own_locator_stand_alone() {
+    let world = World::new();
+    let Ok(Started::Admitted { place, .. }) = world.limiter.start(call(Naming::Minted)).await
+    else {
+        panic!("there is room");
+    };
+    let stranger = UserId::parse("stranger").unwrap();
+    assert!(world.limiter.finds_alone(&user(), &place.stream.id));
+    assert!(!world.limiter.finds_alone(&stranger, &place.stream.id));
+    assert!(!world.limiter.finds_alone(&user(), &id("chosen")));
+}
+
+#[tokio::test]
+async fn with_random_faults_no_acknowledged_start_is_lost_and_nobody_is_over_the_limit() {
+    let world = World::new();
+    world.flaky.fail_at_random(40);
+    let mut acknowledged = Vec::new();
+    for round in 0..400 {
+        let name = format!("s{}", round % 7);
+        let device = DeviceText::parse(&format!("d{}", round % 7)).unwrap();
+        let started = world.limiter.start(StartCall {
+            device: Device {
+                id: Some(device),
+                ..Device::default()
+            },
+            ..chosen(&name)
+        });
+        match word(&started.await) {
+            "admitted" | "same" => acknowledged.push(name),
+            _ => acknowledged.retain(|known| *known != name),
+        }
+        let live = world.live().await;
+        assert!(live.len() <= 3, "round {round}: {live:?}");
+        for name in &acknowledged {
+            assert!(
+                live.contains(name),
+                "round {round}: {name} is not in {live:?}"
+            );
+        }
+        world.clock.advance(Duration::from_millis(50));
+    }
+    let page = world.metrics.text(None);
+    assert!(
+        page.contains(r#"outcome="denied""#) && page.contains(r#"outcome="same""#),
+        "{page}"
+    );
+}

@@ -44,24 +44,24 @@ impl SystemClock {
     }
 }
 
+impl Reading {
+    fn at(&mut self, now: Instant) -> Timestamp {
+        let gap = now.saturating_duration_since(self.taken_at);
+        // Whole milliseconds only; the rest stays for the next look.
+        let step = Duration::from_millis(u64::try_from(gap.min(STEP_MAX).as_millis()).unwrap_or(0));
+        self.lease = self.lease.plus(step);
+        self.taken_at = if step < STEP_MAX {
+            self.taken_at + step
+        } else {
+            self.taken_at.max(now)
+        };
+        self.lease
+    }
+}
+
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let mut reading = self.0.lock();
-        let now = instant();
-        let step = now
-            .saturating_duration_since(reading.taken_at)
-            .min(STEP_MAX);
-        // Only whole milliseconds are taken; the rest stays for the next look.
-        let step = Duration::from_millis(u64::try_from(step.as_millis()).unwrap_or(0));
-        if !step.is_zero() {
-            reading.lease = reading.lease.plus(step);
-            reading.taken_at = if step < STEP_MAX {
-                reading.taken_at + step
-            } else {
-                now
-            };
-        }
-        reading.lease
+        self.0.lock().at(instant())
     }
 
     fn wall(&self) -> WallTime {
@@ -79,6 +79,9 @@ impl Clock for SystemClock {
 pub(crate) fn instant() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 pub(crate) mod manual {

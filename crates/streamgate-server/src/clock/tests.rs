@@ -1,0 +1,43 @@
+use super::*;
+
+/// What the lease clock shows after looks at these times, in microseconds since its start.
+#[track_caller]
+fn check(looks_us: &[u64], expected_ms: u64) {
+    let start = instant();
+    let mut reading = Reading {
+        lease: Timestamp::from_millis(1000),
+        taken_at: start,
+    };
+    let mut shown = reading.lease;
+    for us in looks_us {
+        let now = reading.at(start + Duration::from_micros(*us));
+        assert!(shown <= now, "it never goes back");
+        shown = now;
+    }
+    assert_eq!(shown.as_millis(), 1000 + expected_ms);
+}
+
+#[test]
+fn it_goes_by_the_monotonic_clock() {
+    check(&[], 0);
+    check(&[250_000, 600_000, 1_500_000], 1500);
+}
+
+#[test]
+fn fractions_of_a_millisecond_are_not_lost() {
+    check(&[900, 1_800, 2_700], 2);
+    check(&[1], 0);
+}
+
+#[test]
+fn a_process_that_did_not_run_ages_nobody_by_more_than_a_second() {
+    check(&[1_000_000], 1000);
+    check(&[1_000_999], 1000);
+    check(&[7_200_000_000], 1000);
+    check(&[7_200_000_000, 7_200_500_000], 1500);
+}
+
+#[test]
+fn a_look_that_comes_late_from_another_thread_changes_nothing() {
+    check(&[500_000, 400_000, 600_000], 600);
+}

@@ -83,8 +83,10 @@ impl Account {
         self.streams.iter_mut().find(|stream| stream.id == *id)
     }
 
-    pub(crate) fn ending_mut(&mut self, id: &StreamId) -> Option<&mut Ending> {
-        self.endings.iter_mut().find(|ending| ending.id == *id)
+    /// How a stream ended, if that is remembered.
+    pub(crate) fn cause_of(&self, id: &StreamId) -> Option<&Cause> {
+        let ending = self.endings.iter().find(|ending| ending.id == *id)?;
+        Some(&ending.cause)
     }
 
     /// Whether this account has the stream or remembers its ending.
@@ -121,15 +123,40 @@ impl Account {
     pub(crate) fn end(&mut self, id: &StreamId, cause: Cause, now: Timestamp) -> Option<Stream> {
         let index = self.streams.iter().position(|stream| stream.id == *id)?;
         let stream = self.streams.remove(index);
+        self.seal(id, cause, now);
+        Some(stream)
+    }
+
+    /// Remembers from now on that a stream is over for good, whatever was remembered of it.
+    pub(crate) fn seal(&mut self, id: &StreamId, cause: Cause, now: Timestamp) {
+        self.forget(id);
         self.remember(Ending {
             id: id.clone(),
             cause,
             forget_at: now.plus(ENDING_MEMORY),
         });
-        Some(stream)
     }
 
-    pub(crate) fn remember(&mut self, ending: Ending) {
+    /// Seals the streams that expired and that `is_meant`, so that they can't resume.
+    pub(crate) fn seal_expired(
+        &mut self,
+        is_meant: impl Fn(&Stream) -> bool,
+        cause: &Cause,
+        now: Timestamp,
+    ) {
+        let expired = self
+            .endings
+            .iter()
+            .filter_map(|ending| match &ending.cause {
+                Cause::Expired(stream) if is_meant(stream) => Some(ending.id.clone()),
+                Cause::Expired(_) | Cause::Stopped | Cause::Replaced(_) | Cause::Evicted => None,
+            });
+        for id in expired.collect::<Vec<_>>() {
+            self.seal(&id, cause.clone(), now);
+        }
+    }
+
+    fn remember(&mut self, ending: Ending) {
         if self.endings.len() == ENDINGS_MAX {
             self.endings.remove(0);
         }

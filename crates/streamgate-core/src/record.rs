@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use minicbor::{Decode, Encode};
 
-use crate::account::{Account, Cause, Ending};
+use crate::account::{Account, Cause};
 use crate::id::StreamId;
 use crate::outcome::{Admission, Beat, Stopped};
 use crate::policy::{Limit, Terms};
@@ -14,7 +14,7 @@ use crate::request::{Heartbeat, Target, Which};
 use crate::stream::{Lease, Stream};
 use crate::text::UserId;
 use crate::time::Timestamp;
-use crate::{ENDING_MEMORY, Policy, Start, Started};
+use crate::{Policy, Start, Started};
 
 /// What a store keeps under one locator: the streams and endings of its user, or of the few
 /// users who share the locator. Every rule expires what is over before it decides.
@@ -59,19 +59,16 @@ impl Record {
             return Beat::Renewed(account.place(stream));
         }
         let has_room = account.streams.len() < account.limit.as_len();
-        match account.ending_mut(target.id) {
+        match account.cause_of(target.id) {
             None => Beat::Unknown,
-            Some(Ending {
-                cause: Cause::Expired(stream),
-                ..
-            }) if has_room => {
-                refresh(stream, beat, terms, now);
-                let stream = Stream::clone(stream);
+            Some(Cause::Expired(stream)) if has_room => {
+                let mut stream = Stream::clone(stream);
+                refresh(&mut stream, beat, terms, now);
                 account.forget(target.id);
                 account.streams.push(stream.clone());
                 Beat::Resumed(account.place(stream))
             }
-            Some(ending) => Beat::Over(ending.cause.over()),
+            Some(cause) => Beat::Over(cause.over()),
         }
     }
 
@@ -88,23 +85,13 @@ impl Record {
         if let Some(stream) = account.end(target.id, Cause::Stopped, now) {
             return Stopped::Ended(stream);
         }
-        let forget_at = now.plus(ENDING_MEMORY);
-        match account.ending_mut(target.id) {
-            Some(ending) if matches!(ending.cause, Cause::Expired(_)) => {
-                ending.cause = Cause::Stopped;
-                Stopped::Forgone
-            }
-            Some(_) => Stopped::Already,
-            None => {
-                let id = target.id.clone();
-                account.remember(Ending {
-                    id,
-                    cause: Cause::Stopped,
-                    forget_at,
-                });
-                Stopped::Noted
-            }
-        }
+        let stopped = match account.cause_of(target.id) {
+            Some(Cause::Stopped | Cause::Replaced(_) | Cause::Evicted) => return Stopped::Already,
+            Some(Cause::Expired(_)) => Stopped::Forgone,
+            None => Stopped::Noted,
+        };
+        account.seal(target.id, Cause::Stopped, now);
+        stopped
     }
 
     /// Ends streams of a user for an operator and returns those that had a place. What is
@@ -122,11 +109,7 @@ impl Record {
             Which::All => true,
             Which::One(one) => id == one,
         };
-        for ending in &mut account.endings {
-            if is_meant(&ending.id) && matches!(ending.cause, Cause::Expired(_)) {
-                ending.cause = Cause::Evicted;
-            }
-        }
+        account.seal_expired(|stream| is_meant(&stream.id), &Cause::Evicted, now);
         let ids: Vec<StreamId> = account
             .streams
             .iter()
@@ -139,7 +122,7 @@ impl Record {
     }
 
     /// Lets time do its work: streams whose lease is over give their places back, and endings
-    /// of more than [`ENDING_MEMORY`] ago are forgotten. Returns how many streams expired.
+    /// of more than [`ENDING_MEMORY`](crate::ENDING_MEMORY) ago are forgotten. Returns how many streams expired.
     pub fn expire(&mut self, now: Timestamp) -> usize {
         let expired = self
             .accounts

@@ -21,11 +21,11 @@ pub(super) fn start(
         let stream = stream.clone();
         return Started::Same(account.place(stream));
     }
-    match account.ending_mut(&request.id) {
-        Some(ending) if !matches!(ending.cause, Cause::Expired(_)) => {
-            return Started::Over(ending.cause.over());
+    match account.cause_of(&request.id) {
+        Some(cause @ (Cause::Stopped | Cause::Replaced(_) | Cause::Evicted)) => {
+            return Started::Over(cause.over());
         }
-        Some(_) | None => {}
+        Some(Cause::Expired(_)) | None => {}
     }
     match streams_to_replace(account, request, policy.limit, now) {
         Ok(replaced) => admit(account, request, policy, replaced, now),
@@ -107,15 +107,12 @@ fn admit(
     replaced: Vec<StreamId>,
     now: Timestamp,
 ) -> Started {
+    let cause = Cause::Replaced(request.id.clone());
     for id in &replaced {
-        account.end(id, Cause::Replaced(request.id.clone()), now);
+        account.end(id, cause.clone(), now);
     }
     // What expired but would have been replaced can't resume beside its successor.
-    for ending in &mut account.endings {
-        if matches!(&ending.cause, Cause::Expired(stream) if yields_to(stream, request)) {
-            ending.cause = Cause::Replaced(request.id.clone());
-        }
-    }
+    account.seal_expired(|stream| yields_to(stream, request), &cause, now);
     account.forget(&request.id);
     account.limit = policy.limit;
     let stream = Stream {

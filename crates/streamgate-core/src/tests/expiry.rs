@@ -1,0 +1,188 @@
+//! What the passing of time does.
+
+use alloc::format;
+use alloc::string::String;
+
+use super::{TERMS, a_start, at, check, id, policy, seconds, user};
+use crate::OnLimit::{Deny, ReplaceOldest};
+use crate::*;
+
+#[test]
+fn a_silent_stream_gives_its_place_back_exactly_at_the_end_of_its_lease() {
+    check(Deny, 1, "a@0 .@89.999", "0 expired | a");
+    check(Deny, 1, "a@0 .@90", "1 expired | ");
+    check(Deny, 1, "a@0 b@89.999", "new for a | b");
+    check(Deny, 1, "a@0 b@90", "new | b");
+    check(Deny, 3, "a@0 b@1 c@2 .@91", "2 expired | c");
+    check(Deny, 3, "a@0 2:b@0 .@90", "2 expired | ");
+}
+
+#[test]
+fn a_stream_is_suspect_only_after_one_and_a_half_heartbeats() {
+    let mut record = Record::default();
+    record.start(&a_start("1", "a"), &policy(1, TERMS), at("0"));
+    let (streams, limit) = record.streams(&user("1"), at("0"));
+    assert_eq!(limit, Limit::new(1));
+    let state = |time| streams[0].lease.state(at(time));
+    assert_eq!(state("0"), StreamState::Live);
+    assert_eq!(state("30"), StreamState::Live);
+    assert_eq!(state("30.001"), StreamState::Suspect);
+    assert_eq!(state("89.999"), StreamState::Suspect);
+}
+
+#[test]
+fn a_patience_longer_than_the_lease_ends_with_it() {
+    let millis = core::time::Duration::from_millis;
+    for (lease, heartbeat, reclaimable_at) in [
+        (1500, 1000, "1.500"),
+        (1501, 1000, "1.501"),
+        (1502, 1000, "1.501"),
+        (100, 1000, "0.100"),
+    ] {
+        let terms = Terms {
+            lease: millis(lease),
+            heartbeat: Some(millis(heartbeat)),
+        };
+        let mut record = Record::default();
+        record.start(&a_start("1", "a"), &policy(1, terms), at("0"));
+        let lease = &record.streams(&user("1"), at("0")).0[0].lease;
+        assert_eq!(seconds(lease.reclaimable_at()), reclaimable_at);
+    }
+}
+
+#[test]
+fn an_ending_is_remembered_for_exactly_ten_minutes() {
+    for (end, why, ended_at) in [
+        ("-a@10", "stopped", 10),
+        ("!a@10", "evicted", 10),
+        ("b>a@10 -b@11", "replaced by b", 10),
+    ] {
+        let last = format!("{}.999", ended_at + 599);
+        let first = ended_at + 600;
+        check(
+            Deny,
+            1,
+            &format!("a@0 {end} ~a@{last}"),
+            &format!("{why} | "),
+        );
+        check(
+            Deny,
+            1,
+            &format!("a@0 {end} a@{last}"),
+            &format!("{why} | "),
+        );
+        check(Deny, 1, &format!("a@0 {end} ~a@{first}"), "unknown | ");
+        check(Deny, 1, &format!("a@0 {end} a@{first}"), "new | a");
+    }
+}
+
+#[test]
+fn an_expiry_is_remembered_from_the_end_of_the_lease_however_late_it_is_noticed() {
+    check(Deny, 1, "a@0 .@90 ~a@689.999", "resumed, 1 of 1 | a");
+    check(Deny, 1, "a@0 .@90 ~a@690", "unknown | ");
+    check(Deny, 1, "a@0 .@500 ~a@690", "unknown | ");
+    check(Deny, 1, "a@0 .@690 ~a@690", "unknown | ");
+}
+
+#[test]
+fn at_most_64_endings_are_remembered_and_the_oldest_is_forgotten_first() {
+    let stops = |count: u32| {
+        let words = (0..count).map(|i| format!("-s{i}@{i} "));
+        words.collect::<String>()
+    };
+    check(Deny, 1, &(stops(64) + "~s0@64"), "stopped | ");
+    check(Deny, 1, &(stops(65) + "~s0@65"), "unknown | ");
+    check(Deny, 1, &(stops(65) + "~s1@65"), "stopped | ");
+    check(Deny, 1, &(stops(65) + "~s64@65"), "stopped | ");
+    check(Deny, 1, &(stops(64) + "2:-x@64 ~s0@65"), "stopped | ");
+    assert_eq!(ENDINGS_MAX, 64);
+}
+
+#[test]
+fn a_restart_gives_every_lease_a_full_term() {
+    check(Deny, 2, "a@0 b@50 ^@80 .@169.999", "a b");
+    check(Deny, 2, "a@0 b@50 ^@80 .@170", "");
+    check(Deny, 2, "a@0 2:b@50 ^@80 .@169.999", "a 2:b");
+    check(Deny, 1, "a@0 ^@80 b@110", "no: a of 1 until 110.001 | a");
+    check(Deny, 1, "a@0 ^@80 b@110.001", "new for a | b");
+    check(
+        Deny,
+        1,
+        "a$@0 ^@80 b@14479.999",
+        "no: a of 1 until 14480 | a",
+    );
+    // What nobody noticed to be over was not over: the place was free for nobody else.
+    check(Deny, 1, "a@0 ^@200 ~a@201", "renewed, 1 of 1 | a");
+    check(Deny, 1, "a@0 -a@1 ^@2 ~a@3", "stopped | ");
+}
+
+#[test]
+fn a_record_is_due_at_the_next_expiry_or_forgetting() {
+    let mut record = Record::default();
+    assert_eq!(record.due_at(), None);
+    record.start(&a_start("1", "a"), &policy(2, TERMS), at("0"));
+    record.start(&a_start("2", "b"), &policy(2, TERMS), at("10"));
+    assert_eq!(record.due_at(), Some(at("90")));
+    assert_eq!(record.expire(at("90")), 1);
+    assert_eq!(record.due_at(), Some(at("100")));
+    assert_eq!(record.expire(at("100")), 1);
+    assert_eq!(record.due_at(), Some(at("690")));
+    assert_eq!(record.expire(at("690")), 0);
+    assert_eq!(record.due_at(), Some(at("700")));
+    record.expire(at("700"));
+    assert_eq!(record.due_at(), None);
+    assert_eq!(record, Record::default(), "nothing is left of either user");
+}
+
+#[test]
+fn a_record_counts_its_streams_and_knows_when_it_is_empty() {
+    let mut record = Record::default();
+    assert!(record.is_empty());
+    record.start(&a_start("1", "a"), &policy(2, TERMS), at("0"));
+    record.start(&a_start("1", "b"), &policy(2, TERMS), at("0"));
+    record.start(&a_start("2", "a"), &policy(2, TERMS), at("0"));
+    assert_eq!(record.streams_len(), 3);
+    assert!(!record.is_empty());
+
+    let (user, a) = (user("1"), id("a"));
+    record.stop(
+        Target {
+            user: Some(&user),
+            id: &a,
+        },
+        at("1"),
+    );
+    assert_eq!(record.streams_len(), 2);
+    // Those whose lease is over count until somebody notices, but nobody sees them.
+    let (seen, limit) = record.streams(&user, at("90"));
+    assert_eq!((seen.len(), limit), (0, Limit::new(2)));
+    assert_eq!(record.streams_len(), 2);
+    record.expire(at("90"));
+    assert_eq!(record.streams_len(), 0);
+    assert!(!record.is_empty(), "endings are worth keeping");
+    record.expire(at("690"));
+    assert!(record.is_empty());
+}
+
+#[test]
+fn a_stranger_has_no_streams_and_no_limit() {
+    let record = Record::default();
+    assert_eq!(
+        record.streams(&user("1"), at("0")),
+        (Default::default(), None)
+    );
+}
+
+#[test]
+fn the_oldest_is_the_one_that_took_its_place_first_however_it_was_heard() {
+    check(ReplaceOldest, 2, "a@0 b@1 ^@2 c@3", "new for a | b c");
+}
+
+#[test]
+fn time_saturates_at_the_end_of_the_clock() {
+    let end = Timestamp::from_millis(u64::MAX);
+    assert_eq!(end.plus(core::time::Duration::from_secs(1)), end);
+    assert_eq!(at("1").plus(core::time::Duration::MAX), end);
+    assert_eq!(at("5").since(at("3")).as_secs(), 2);
+    assert_eq!(at("3").since(at("5")).as_secs(), 0);
+}

@@ -6,6 +6,7 @@ mod committer;
 mod data_dir;
 mod journal;
 mod queue;
+mod trial;
 
 #[cfg(test)]
 mod tests;
@@ -62,11 +63,11 @@ impl EmbeddedStore {
     /// Says what is wrong with the directory, and leaves it as it is.
     pub fn open(dir: &Path, key: Option<LocatorKey>) -> Result<Opened, OpenError> {
         let dir = DataDir::lock(dir)?;
-        let journal = dir.open_journal(key)?;
+        let found = dir.inspect_journal(key)?;
         let table = Arc::new(Table::new());
         let (mut records, mut streams) = (0, 0);
-        let header = journal.header();
-        let read = journal.each(|at, bytes| {
+        let header = found.header();
+        let read = found.each(|at, bytes| {
             let mut record = Record::decode(bytes)?;
             record.renew_all(header.watermark);
             table.restore(at, &record);
@@ -77,8 +78,9 @@ impl EmbeddedStore {
             }
             Ok(())
         });
-        read.and_then(|()| journal.begin())
-            .map_err(|error| dir.refusal(error))?;
+        read.map_err(|error| dir.refusal(error))?;
+        drop(found);
+        let journal = dir.open_journal()?;
 
         let queue = Arc::new(Queue::new());
         let committer = Committer::new(

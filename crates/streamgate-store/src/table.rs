@@ -1,6 +1,9 @@
 //! Records in memory: many small hash tables, each behind its own lock, so that neither a
 //! growing table nor the sweep ever holds up more than a sliver of the users.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
@@ -41,6 +44,8 @@ impl Slot {
 pub(crate) struct Table {
     shards: Box<[Mutex<HashTable<Slot>>]>,
     versions: AtomicU64,
+    /// The last write that removed a record: where there is none, it may have been this one.
+    removed: AtomicU64,
     sweep_at: AtomicUsize,
     streams: AtomicUsize,
 }
@@ -50,6 +55,7 @@ impl Table {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             versions: AtomicU64::new(Version::ABSENT.0),
+            removed: AtomicU64::new(0),
             sweep_at: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
         }
@@ -92,6 +98,7 @@ impl Table {
                 let written = slot.written;
                 self.count(slot.streams, streams);
                 if bytes.is_empty() {
+                    self.removed.fetch_max(written, Ordering::Relaxed);
                     entry.remove();
                 } else {
                     slot.version = self.next_version();
@@ -105,7 +112,7 @@ impl Table {
                 Err(StoreError::Conflict(Versioned::absent()))
             }
             Entry::Vacant(entry) => {
-                let written = write(0, &bytes)?;
+                let written = write(self.removed.load(Ordering::Relaxed), &bytes)?;
                 if !bytes.is_empty() {
                     self.count(0, streams);
                     entry.insert(Slot {
@@ -138,16 +145,20 @@ impl Table {
             .insert_unique(hash(at), slot, |slot| hash(slot.at));
     }
 
-    /// Shows every record, a shard at a time.
+    /// Shows every record, a shard at a time, and locks none meanwhile.
     pub(crate) fn each<E>(
         &self,
-        mut show: impl FnMut(Locator, &[u8]) -> Result<(), E>,
+        mut show: impl FnMut(Locator, Box<[u8]>) -> Result<(), E>,
     ) -> Result<(), E> {
         for shard in &self.shards {
-            shard
+            let records: Vec<_> = shard
                 .lock()
                 .iter()
-                .try_for_each(|slot| show(slot.at, &slot.bytes))?;
+                .map(|slot| (slot.at, slot.bytes.clone()))
+                .collect();
+            records
+                .into_iter()
+                .try_for_each(|(at, bytes)| show(at, bytes))?;
         }
         Ok(())
     }

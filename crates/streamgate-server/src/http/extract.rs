@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -21,6 +22,9 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// How long an idempotency key may be, in characters.
 const IDEMPOTENCY_KEY_MAX: usize = 255;
 
+/// How long the rest of a body that is not looked at may take.
+const IGNORED_BODY: Duration = Duration::from_secs(1);
+
 /// How much an error answer repeats of what its caller wrote.
 const ECHO_CHARACTERS_MAX: usize = 200;
 
@@ -32,6 +36,9 @@ pub(super) struct Lenient<T>(pub(super) T);
 
 /// A body as it came, whatever it claims to be.
 pub(super) struct RawBody(pub(super) Bytes);
+
+/// A body that is not looked at.
+pub(super) struct IgnoredBody(axum::body::Body);
 
 /// The parameters of the path.
 pub(super) struct Path<T>(pub(super) T);
@@ -75,6 +82,23 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         read(request, state).await.map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for IgnoredBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        Ok(Self(request.into_body()))
+    }
+}
+
+impl IgnoredBody {
+    /// Reads it all the same, as far as it is small and comes soon: a connection with something
+    /// unread on it is closed after the answer, and its client does not expect that.
+    pub(super) async fn discard(self) {
+        let read = axum::body::to_bytes(self.0, BODY_MAX);
+        drop(tokio::time::timeout(IGNORED_BODY, read).await);
     }
 }
 

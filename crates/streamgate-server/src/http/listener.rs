@@ -19,6 +19,8 @@ use crate::config::HttpConfig;
 
 /// How soon the first byte must come.
 const FIRST_BYTE: Duration = Duration::from_secs(5);
+/// How long a waiting connection is kept for one more request when the service shuts down.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// How HTTP/2 with prior knowledge begins (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Bytes of a request's head.
@@ -128,7 +130,7 @@ async fn http1_connection(
 ) -> hyper::Result<()> {
     let activity = Activity::default();
     let io = TokioIo::new(Watched::new(stream, activity.clone()));
-    let service = TowerToHyperService::new(activity.watching(router));
+    let service = TowerToHyperService::new(activity.watching(router, draining.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
@@ -137,8 +139,13 @@ async fn http1_connection(
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         served = connection.as_mut() => return served,
-        () = draining.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = draining.cancelled() => {}
     }
+    // A request may be on its way already: it is answered, and told that it was the last.
+    if let Ok(served) = tokio::time::timeout(LAST_REQUEST, connection.as_mut()).await {
+        return served;
+    }
+    connection.as_mut().graceful_shutdown();
     connection.await
 }
 

@@ -5,7 +5,7 @@ use http::StatusCode;
 use streamgate_core::{Target, UserId};
 
 use super::Api;
-use super::extract::{Path, Query, stream_id, user_id};
+use super::extract::{IgnoredBody, Path, Query, stream_id, user_id};
 use super::heartbeat::Whose;
 use super::names::{StreamName, UserName};
 use super::problem::Problem;
@@ -26,8 +26,9 @@ pub(super) async fn delete(
     State(api): State<Api>,
     Path(id): Path<String>,
     Query(whose): Query<Whose>,
+    body: IgnoredBody,
 ) -> Result<StatusCode, Problem> {
-    end(&api, whose.parse()?, &id).await
+    end(&api, whose.parse()?, &id, body).await
 }
 
 /// Stops a stream, for `navigator.sendBeacon`
@@ -45,8 +46,9 @@ pub(super) async fn stop(
     State(api): State<Api>,
     Path(id): Path<String>,
     Query(whose): Query<Whose>,
+    body: IgnoredBody,
 ) -> Result<StatusCode, Problem> {
-    end(&api, whose.parse()?, &id).await
+    end(&api, whose.parse()?, &id, body).await
 }
 
 /// Stops a user's stream
@@ -67,11 +69,17 @@ pub(super) async fn stop(
 pub(super) async fn of_user(
     State(api): State<Api>,
     Path((user, id)): Path<(String, String)>,
+    body: IgnoredBody,
 ) -> Result<StatusCode, Problem> {
-    end(&api, Some(user_id(&user)?), &id).await
+    end(&api, Some(user_id(&user)?), &id, body).await
 }
 
-async fn end(api: &Api, user: Option<UserId>, id: &str) -> Result<StatusCode, Problem> {
+async fn end(
+    api: &Api,
+    user: Option<UserId>,
+    id: &str,
+    body: IgnoredBody,
+) -> Result<StatusCode, Problem> {
     let id = stream_id(id)?;
     api.limiter()
         .stop(Target {
@@ -79,5 +87,6 @@ async fn end(api: &Api, user: Option<UserId>, id: &str) -> Result<StatusCode, Pr
             id: &id,
         })
         .await?;
+    body.discard().await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,9 +13,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
 /// How long the head of a request may take from its first byte.
@@ -37,18 +40,25 @@ struct State {
 }
 
 impl Activity {
-    /// The service with its requests watched.
+    /// The service with its requests watched. Once it is `draining`, each answer says that it is
+    /// the last on its connection.
     pub(super) fn watching(
         &self,
         router: Router,
+        draining: CancellationToken,
     ) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone
     {
         let Self(state) = self.clone();
         tower::service_fn(move |request: Request<Incoming>| {
             let (state, router) = (Arc::clone(&state), router.clone());
+            let draining = draining.clone();
             state.is_busy.store(true, Ordering::Relaxed);
             async move {
-                let answer = router.oneshot(request).await;
+                let mut answer = router.oneshot(request).await;
+                if let (Ok(answer), true) = (&mut answer, draining.is_cancelled()) {
+                    let close = HeaderValue::from_static("close");
+                    answer.headers_mut().insert(CONNECTION, close);
+                }
                 state.answered.fetch_add(1, Ordering::Relaxed);
                 state.is_busy.store(false, Ordering::Relaxed);
                 answer

@@ -100,3 +100,12 @@ impl Committer {
         }
     }
 }
+
+impl Drop for Committer {
+    /// Should the storage crate panic, nobody waits for a commit that never comes.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.queue.fail("the commit thread panicked".into());
+        }
+    }
+}

@@ -7,10 +7,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use streamgate_core::{Locator, LocatorKey, Timestamp};
+use streamgate_core::{LocatorKey, Timestamp};
 
 use super::journal::{Journal, JournalError};
 use super::queue::Op;
+use super::trial::Trial;
 use crate::table::Table;
 
 const LOCK: &str = "lock";
@@ -107,25 +108,41 @@ impl DataDir {
         }
     }
 
-    /// Opens the journal; in a directory without one, a new one.
-    pub(super) fn open_journal(&self, key: Option<LocatorKey>) -> Result<Journal, OpenError> {
+    /// Looks at the journal without changing it, and checks each page of it. In a directory
+    /// without one, makes a new one first.
+    pub(super) fn inspect_journal(&self, key: Option<LocatorKey>) -> Result<Journal, OpenError> {
         let path = self.path.join(JOURNAL);
         match path.try_exists() {
             Ok(true) => {}
             Ok(false) => self.create_journal(key.clone())?,
             Err(source) => return Err(OpenError::Io { path, source }),
         }
-        let file = private().open(&path).map_err(|source| OpenError::Io {
-            path: path.clone(),
-            source,
-        })?;
+        let file = self.open_file()?;
         check_magic(&file, &path)?;
-        let journal = guarded(|| Journal::open(FileBackend::new(file).map_err(redb::Error::from)?))
-            .map_err(|error| self.refusal(error))?;
+        let journal =
+            guarded(|| Journal::inspect(Trial::new(file)?)).map_err(|error| self.refusal(error))?;
         match key {
             Some(key) if key != journal.header().key => Err(OpenError::OtherKey { path }),
             Some(_) | None => Ok(journal),
         }
+    }
+
+    /// Opens the journal that was inspected, to write to it.
+    pub(super) fn open_journal(&self) -> Result<Journal, OpenError> {
+        let file = self.open_file()?;
+        guarded(|| {
+            let journal = Journal::open(FileBackend::new(file).map_err(redb::Error::from)?)?;
+            journal.begin()?;
+            Ok(journal)
+        })
+        .map_err(|error| self.refusal(error))
+    }
+
+    fn open_file(&self) -> Result<File, OpenError> {
+        let path = self.path.join(JOURNAL);
+        private()
+            .open(&path)
+            .map_err(|source| OpenError::Io { path, source })
     }
 
     /// Why the journal can't be used, for people.
@@ -134,6 +151,15 @@ impl DataDir {
         match error {
             JournalError::Foreign => OpenError::Foreign { path },
             JournalError::Format(found) => OpenError::Format { path, found },
+            // It ends before it should.
+            JournalError::Redb(redb::Error::Io(ref source))
+                if source.kind() == ErrorKind::UnexpectedEof =>
+            {
+                OpenError::Damaged {
+                    path,
+                    source: error,
+                }
+            }
             JournalError::Io(source) | JournalError::Redb(redb::Error::Io(source)) => {
                 OpenError::Io { path, source }
             }
@@ -165,11 +191,8 @@ impl DataDir {
             let journal = Journal::create(backend, key, watermark)?;
             journal.begin()?;
             let mut ops = Vec::new();
-            table.each(|at: Locator, bytes| {
-                ops.push(Op {
-                    at,
-                    bytes: bytes.into(),
-                });
+            table.each(|at, bytes| {
+                ops.push(Op { at, bytes });
                 if RECORDS_PER_COMMIT <= ops.len() {
                     journal.commit(&std::mem::take(&mut ops), watermark)?;
                 }

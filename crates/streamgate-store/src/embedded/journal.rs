@@ -86,9 +86,21 @@ impl Journal {
     }
 
     /// Opens a file, checking each page of it.
-    pub(super) fn open(backend: impl StorageBackend) -> Result<Self, JournalError> {
+    pub(super) fn inspect(backend: impl StorageBackend) -> Result<Self, JournalError> {
         let mut builder = builder();
         builder.set_check_integrity_on_open(true);
+        Self::open_with(&builder, backend)
+    }
+
+    /// Opens a file that was inspected; after a crash, repairs it.
+    pub(super) fn open(backend: impl StorageBackend) -> Result<Self, JournalError> {
+        Self::open_with(&builder(), backend)
+    }
+
+    fn open_with(
+        builder: &redb::Builder,
+        backend: impl StorageBackend,
+    ) -> Result<Self, JournalError> {
         let database = builder
             .create_with_backend(backend)
             .map_err(redb::Error::from)?;

@@ -8,7 +8,11 @@ use super::World;
 async fn a_start_is_answered_with_the_stream_and_its_terms() {
     let world = World::new();
     let body = r#"{"userId":"u","streamId":"s1","device":{"id":"tv-9","name":"Living room TV"},"contentId":"movie-1"}"#;
-    world.check("POST /v1/streams", body, expect![[r#"
+    world
+        .check(
+            "POST /v1/streams",
+            body,
+            expect![[r#"
         201 Created
         location: /v1/users/u/streams/s1
         ratelimit: "streams";r=2;t=31
@@ -28,9 +32,15 @@ async fn a_start_is_answered_with_the_stream_and_its_terms() {
           "streamId": "s1",
           "userId": "u"
         }
-    "#]]).await;
+    "#]],
+        )
+        .await;
     world.wait(5.0);
-    world.check("POST /v1/streams", body, expect![[r#"
+    world
+        .check(
+            "POST /v1/streams",
+            body,
+            expect![[r#"
         200 OK
         location: /v1/users/u/streams/s1
         ratelimit: "streams";r=2;t=31
@@ -50,7 +60,9 @@ async fn a_start_is_answered_with_the_stream_and_its_terms() {
           "streamId": "s1",
           "userId": "u"
         }
-    "#]]).await;
+    "#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -60,7 +72,11 @@ async fn a_denial_lists_the_holders_and_says_when_to_try_again() {
     world.code("POST /v1/streams", body).await;
     world.wait(12.5);
     let body = r#"{"userId":"u","streamId":"s2","limit":1}"#;
-    world.check("POST /v1/streams", body, expect![[r#"
+    world
+        .check(
+            "POST /v1/streams",
+            body,
+            expect![[r#"
         409 Conflict
         ratelimit: "streams";r=0;t=18
         ratelimit-policy: "streams";q=1
@@ -89,7 +105,9 @@ async fn a_denial_lists_the_holders_and_says_when_to_try_again() {
           "title": "The user plays as many streams as allowed",
           "type": "urn:streamgate:problem:stream-limit-reached"
         }
-    "#]]).await;
+    "#]],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -99,7 +117,10 @@ async fn a_heartbeat_is_answered_with_the_renewed_stream() {
     world.wait(20.0);
     let body = r#"{"state":"paused","contentId":"movie-2"}"#;
     world
-        .check("POST /v1/users/u/streams/s1/heartbeat", body, expect![[r#"
+        .check(
+            "POST /v1/users/u/streams/s1/heartbeat",
+            body,
+            expect![[r#"
             200 OK
             ratelimit: "streams";r=2;t=31
             ratelimit-policy: "streams";q=3
@@ -118,10 +139,14 @@ async fn a_heartbeat_is_answered_with_the_renewed_stream() {
               "streamId": "s1",
               "userId": "u"
             }
-        "#]])
+        "#]],
+        )
         .await;
     world
-        .check("GET /v1/users/u/streams", "", expect![[r#"
+        .check(
+            "GET /v1/users/u/streams",
+            "",
+            expect![[r#"
             200 OK
             {
               "active": 1,
@@ -142,7 +167,8 @@ async fn a_heartbeat_is_answered_with_the_renewed_stream() {
               ],
               "userId": "u"
             }
-        "#]])
+        "#]],
+        )
         .await;
 }
 
@@ -152,7 +178,10 @@ async fn a_replaced_player_is_told_by_which_stream() {
     world.start("u", "s1", "tv").await;
     world.start("u", "s2", "tv").await;
     world
-        .check("POST /v1/streams/s1/heartbeat?userId=u", "", expect![[r#"
+        .check(
+            "POST /v1/streams/s1/heartbeat?userId=u",
+            "",
+            expect![[r#"
             410 Gone
             {
               "by": "s2",
@@ -162,7 +191,8 @@ async fn a_replaced_player_is_told_by_which_stream() {
               "title": "A newer stream took the place",
               "type": "urn:streamgate:problem:stream-replaced"
             }
-        "#]])
+        "#]],
+        )
         .await;
 }
 
@@ -173,7 +203,10 @@ async fn an_admission_says_what_a_start_would_come_to() {
         world.start("u", stream, stream).await;
     }
     world
-        .check("GET /v1/users/u/admission?deviceId=s2", "", expect![[r#"
+        .check(
+            "GET /v1/users/u/admission?deviceId=s2",
+            "",
+            expect![[r#"
             200 OK
             {
               "active": 3,
@@ -184,10 +217,14 @@ async fn an_admission_says_what_a_start_would_come_to() {
                 "s2"
               ]
             }
-        "#]])
+        "#]],
+        )
         .await;
     world
-        .check("GET /v1/users/u/admission?plan=premium", "", expect![[r#"
+        .check(
+            "GET /v1/users/u/admission?plan=premium",
+            "",
+            expect![[r#"
             200 OK
             {
               "active": 3,
@@ -196,7 +233,8 @@ async fn an_admission_says_what_a_start_would_come_to() {
               "limit": 5,
               "replaced": []
             }
-        "#]])
+        "#]],
+        )
         .await;
     assert_eq!(
         world.code("GET /v1/users/u/admission?plan=basic", "").await,
@@ -214,7 +252,10 @@ async fn a_batch_has_a_result_for_each_heartbeat() {
     let body = r#"{"heartbeats":[{"streamId":"s1","userId":"u"},{"streamId":"s2","userId":"u"},
         {"streamId":"s3","userId":"u"},{"streamId":"no id"}]}"#;
     world
-        .check("POST /v1/heartbeats", body, expect![[r#"
+        .check(
+            "POST /v1/heartbeats",
+            body,
+            expect![[r#"
             200 OK
             {
               "results": [
@@ -254,7 +295,8 @@ async fn a_batch_has_a_result_for_each_heartbeat() {
                 }
               ]
             }
-        "#]])
+        "#]],
+        )
         .await;
 }
 
@@ -262,7 +304,11 @@ async fn a_batch_has_a_result_for_each_heartbeat() {
 async fn mistakes_name_their_field() {
     let world = World::new();
     let body = r#"{"userId":"u","device":{"name":"\u0007"}}"#;
-    world.check("POST /v1/streams", body, expect![[r#"
+    world
+        .check(
+            "POST /v1/streams",
+            body,
+            expect![[r#"
         400 Bad Request
         {
           "code": "invalid-request",
@@ -272,8 +318,14 @@ async fn mistakes_name_their_field() {
           "title": "The request is not valid",
           "type": "urn:streamgate:problem:invalid-request"
         }
-    "#]]).await;
-    world.check("PUT /v1/streams", "", expect![[r#"
+    "#]],
+        )
+        .await;
+    world
+        .check(
+            "PUT /v1/streams",
+            "",
+            expect![[r#"
         405 Method Not Allowed
         allow: POST
         {
@@ -283,8 +335,14 @@ async fn mistakes_name_their_field() {
           "title": "This path does not take this method",
           "type": "urn:streamgate:problem:method-not-allowed"
         }
-    "#]]).await;
-    world.check("GET /v2", "", expect![[r#"
+    "#]],
+        )
+        .await;
+    world
+        .check(
+            "GET /v2",
+            "",
+            expect![[r#"
         404 Not Found
         {
           "code": "not-found",
@@ -293,8 +351,14 @@ async fn mistakes_name_their_field() {
           "title": "There is nothing at this path",
           "type": "urn:streamgate:problem:not-found"
         }
-    "#]]).await;
-    world.check("GET /stream", "", expect![[r#"
+    "#]],
+        )
+        .await;
+    world
+        .check(
+            "GET /stream",
+            "",
+            expect![[r#"
         405 Method Not Allowed
         allow: POST,DELETE
         {
@@ -303,5 +367,7 @@ async fn mistakes_name_their_field() {
           },
           "statusCode": 405
         }
-    "#]]).await;
+    "#]],
+        )
+        .await;
 }

@@ -1,0 +1,16 @@
+//! Black-box tests: each starts the real binary on a directory and a port of its own, and talks
+//! to it as players, operators and attackers do.
+
+mod badinput;
+mod crash;
+mod history;
+mod mutated;
+mod openapi;
+mod overload;
+mod race;
+mod seed;
+mod shutdown;
+mod silence;
+mod slow;
+mod support;
+mod walkthrough;

@@ -1,0 +1,252 @@
+//! The other commands: what they print, for people and for programs.
+
+use std::fs;
+use std::process::Output;
+
+use expect_test::expect;
+use serde_json::{Value, json};
+
+use crate::support::{Server, Setup, run};
+
+#[track_caller]
+fn printed(output: &Output) -> String {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {stderr}", output.status);
+    assert_eq!(stderr, "");
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+#[test]
+fn help_shows_the_commands_examples_and_exit_codes() {
+    let home = tempfile::tempdir().expect("a directory");
+    expect![[r#"
+        Stops an account from playing more video streams at once than it may
+
+        Usage: streamgate [OPTIONS]
+               streamgate <COMMAND>
+
+        Commands:
+          serve    Serve the API (what plain `streamgate` does)
+          config   Print the default configuration, or check one
+          streams  List or stop a user's streams on a running server
+          openapi  Print the OpenAPI document
+          help     Print this message or the help of the given subcommand(s)
+
+        Options:
+              --config <FILE>          Read settings from this file [env: STREAMGATE_CONFIG=]
+              --listen <ADDR>          Listen on this address [default: 127.0.0.1:8080]
+              --data-dir <DIR>         Keep the data in this directory [default: ./streamgate-data]
+              --store <STORE>          Where records are kept: embedded or memory [default: embedded]
+              --allow-unauthenticated  Serve callers beyond this machine although nothing tells who they are
+              --log-level <LEVEL>      How much to log: error, warn, info, debug or trace [default: info]
+          -h, --help                   Print help
+          -V, --version                Print version
+
+        Examples:
+          streamgate                                   serve on 127.0.0.1:8080, data in ./streamgate-data
+          streamgate serve --listen 127.0.0.1:9000 --data-dir /var/lib/streamgate
+          streamgate serve --config streamgate.toml    see `streamgate config` for all settings
+          streamgate config --check streamgate.toml    report every mistake with its line
+          streamgate streams list --user 123456789     who is watching
+          streamgate streams stop --user 123456789 --all
+
+        Exit codes:
+          0   done, or stopped by SIGINT or SIGTERM after draining
+          1   failed while running
+          2   wrong arguments or configuration
+          74  the data directory can't be used
+    "#]].assert_eq(&printed(&run(home.path(), &["--help"])));
+    let version = concat!("streamgate ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(printed(&run(home.path(), &["--version"])), version);
+    for command in ["serve", "config", "streams", "openapi"] {
+        let help = printed(&run(home.path(), &[command, "--help"]));
+        assert!(help.contains("Usage: streamgate "), "{help}");
+    }
+}
+
+#[test]
+fn the_printed_configuration_is_whole_and_right() {
+    let home = tempfile::tempdir().expect("a directory");
+    let text = printed(&run(home.path(), &["config"]));
+    assert_eq!(text, include_str!("../../../config.default.toml"));
+    fs::write(home.path().join("own.toml"), text).expect("a file");
+    let checked = printed(&run(home.path(), &["config", "--check", "own.toml"]));
+    assert_eq!(checked, "own.toml is fine\n");
+}
+
+/// What is set and how it is printed: ids and times differ from run to run.
+fn settled(text: &str, ids: &[&str]) -> String {
+    let mut settled = text.to_owned();
+    for (number, id) in (1..).zip(ids) {
+        settled = settled.replace(id, &format!("<id {number}>"));
+    }
+    let is_time = |word: &str| {
+        let word = word.trim_matches(['"', ',']);
+        word.ends_with('Z') && word.parse::<jiff::Timestamp>().is_ok()
+    };
+    let words = settled.split_inclusive(' ').map(|word| {
+        let bare = word.trim_end();
+        if is_time(bare) {
+            word.replace(bare.trim_matches(['"', ',']), "<time>")
+        } else {
+            word.into()
+        }
+    });
+    words.collect()
+}
+
+/// Two streams of a user, and the command line of an operator.
+struct Watched {
+    server: Server,
+    home: tempfile::TempDir,
+    tv: String,
+    phone: String,
+}
+
+impl Watched {
+    fn new() -> Self {
+        let server = Server::start();
+        let client = server.client();
+        let tv = client.admitted(&json!({"userId": "a/b c", "contentId": "movie-1",
+            "device": {"id": "tv-9", "name": "Living room TV"}}));
+        let phone = client.admitted(&json!({"userId": "a/b c"}));
+        Self {
+            server,
+            home: tempfile::tempdir().expect("a directory"),
+            tv,
+            phone,
+        }
+    }
+
+    /// What `streamgate streams` prints.
+    #[track_caller]
+    fn streams(&self, args: &[&str]) -> String {
+        let url = format!("http://{}", self.server.address());
+        let whose = ["--user", "a/b c", "--server", &url];
+        let args = ["streams"].iter().chain(args).chain(&whose);
+        let args: Vec<&str> = args.copied().collect();
+        let text = printed(&run(self.home.path(), &args));
+        settled(&text, &[&self.tv, &self.phone])
+    }
+}
+
+#[test]
+fn an_operator_lists_streams() {
+    let watched = Watched::new();
+    expect![[r#"
+        2 of 3 streams
+        <id 1>  live     started <time>  heard <time>  Living room TV  movie-1
+        <id 2>  live     started <time>  heard <time>  unnamed device  -
+    "#]]
+    .assert_eq(&watched.streams(&["list"]));
+    expect![[r#"
+        {
+          "active": 2,
+          "limit": 3,
+          "streams": [
+            {
+              "contentId": "movie-1",
+              "device": {
+                "id": "tv-9",
+                "name": "Living room TV"
+              },
+              "expiresAt": "<time>",
+              "lastHeardAt": "<time>",
+              "playback": "playing",
+              "startedAt": "<time>",
+              "state": "live",
+              "streamId": "<id 1>"
+            },
+            {
+              "device": {},
+              "expiresAt": "<time>",
+              "lastHeardAt": "<time>",
+              "playback": "playing",
+              "startedAt": "<time>",
+              "state": "live",
+              "streamId": "<id 2>"
+            }
+          ],
+          "userId": "a/b c"
+        }
+    "#]]
+    .assert_eq(&watched.streams(&["list", "--json"]));
+}
+
+#[test]
+fn an_operator_stops_streams() {
+    let watched = Watched::new();
+    let client = watched.server.client();
+    let (tv, phone) = (watched.tv.as_str(), watched.phone.as_str());
+    expect![[r#"
+        stopped; the players are told at their next heartbeat
+    "#]]
+    .assert_eq(&watched.streams(&["stop", phone]));
+    assert_eq!(client.streams_of("a%2Fb%20c"), [tv]);
+    let over = client.poke(&format!("/v1/streams/{phone}/heartbeat"));
+    assert_eq!(over.code(), "stream-evicted");
+    expect![[r#"
+        {"stopped":"all"}
+    "#]]
+    .assert_eq(&watched.streams(&["stop", "--all", "--json"]));
+    expect![[r#"
+        {"stopped":["<id 1>"]}
+    "#]]
+    .assert_eq(&watched.streams(&["stop", tv, "--json"]));
+    expect![[r#"
+        0 of 3 streams
+    "#]]
+    .assert_eq(&watched.streams(&["list"]));
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_clear_failure() {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut server = Server::start();
+    let url = format!("http://{}", server.address());
+    server.terminate();
+    let output = run(
+        home.path(),
+        &["streams", "list", "--user", "1", "--server", &url],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.starts_with(&format!("streamgate: cannot reach {url}")),
+        "{stderr}"
+    );
+    let nothing_chosen = run(
+        home.path(),
+        &["streams", "stop", "--user", "1", "--server", &url],
+    );
+    assert_eq!(nothing_chosen.status.code(), Some(2));
+}
+
+#[test]
+fn the_log_names_no_user_no_device_and_no_stream() {
+    let mut server = Setup::new().start();
+    let client = server.client();
+    let names = ["viewer-31337", "couch-tv", "secret-movie"];
+    let id = client.admitted(&json!({"userId": names[0], "contentId": names[2],
+        "device": {"id": names[1], "name": names[1]}}));
+    client.poke(&format!("/v1/streams/{id}/heartbeat"));
+    client.post("/stream", &json!({"userId": names[0]}));
+    for _ in 0..3 {
+        client.start(&json!({"userId": names[0]}));
+    }
+    client.start(&json!({"userId": names[0], "plan": "none"}));
+    client.get(&format!("/v1/users/{}/streams", names[0]));
+    client.delete(&format!("/v1/users/{}/streams", names[0]));
+    client.delete(&format!("/v1/streams/{id}?userId={}", names[0]));
+    server.terminate();
+    let log = server.log();
+    for line in log.lines() {
+        assert!(
+            serde_json::from_str::<Value>(line).is_ok(),
+            "no JSON: {line}"
+        );
+    }
+    for name in names.into_iter().chain([id.as_str()]) {
+        assert!(!log.contains(name), "{name} is in the log: {log}");
+    }
+}

@@ -4,14 +4,16 @@ mod serve;
 mod streams;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Mistakes, Sources};
 use crate::http::openapi_document;
+
+/// Variables that are no settings: they stand for arguments.
+const ARGUMENTS: [&str; 2] = ["STREAMGATE_CONFIG", "STREAMGATE_SERVER"];
 
 /// Exit codes; `--help` lists them.
 const FAILURE: u8 = 1;
@@ -31,7 +33,8 @@ Exit codes:
   0   done, or stopped by SIGINT or SIGTERM after draining
   1   failed while running
   2   wrong arguments or configuration
-  74  the data directory can't be used";
+  74  the data directory can't be used
+  130 ended at once by a second SIGINT or SIGTERM while draining";
 
 /// Stops an account from playing more video streams at once than it may.
 #[derive(Parser)]
@@ -105,7 +108,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let code = if error.is::<Mistakes>() {
+            let code = if error.is::<Mistakes>() || error.is::<Unusable>() {
                 BAD_CONFIGURATION
             } else if error.is::<streamgate_store::OpenError>() {
                 BAD_DATA_DIRECTORY
@@ -119,12 +122,38 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A source of settings that can't be read at all.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("cannot read {path}", path = path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("environment {0}: must be UTF-8")]
+    Variable(String),
+}
+
+fn read(path: &Path) -> Result<String, Unusable> {
+    std::fs::read_to_string(path).map_err(|source| Unusable::File {
+        path: path.into(),
+        source,
+    })
+}
+
+/// The variables that are meant as settings.
+fn environment() -> Result<Vec<(String, String)>, Unusable> {
+    let named =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let ours = named
+        .filter(|(name, _)| name.starts_with("STREAMGATE_") && !ARGUMENTS.contains(&name.as_str()));
+    ours.map(|(name, value)| match value.into_string() {
+        Ok(value) => Ok((name, value)),
+        Err(_) => Err(Unusable::Variable(name)),
+    })
+    .collect()
+}
+
 impl ServeArgs {
     fn load(&self) -> anyhow::Result<(Config, Vec<String>)> {
-        let text = self.config.as_ref().map(|path| {
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-        });
-        let text = text.transpose()?;
+        let text = self.config.as_deref().map(read).transpose()?;
         let settings = [
             ("listen", self.listen.clone()),
             ("data_dir", self.data_dir.clone()),
@@ -140,12 +169,7 @@ impl ServeArgs {
             .filter_map(|(name, value)| Some((name, value?)));
         let sources = Sources {
             file: self.config.as_deref().zip(text.as_deref()),
-            environment: std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .filter(|(name, _)| name != "STREAMGATE_CONFIG")
-                .collect(),
+            environment: environment()?,
             flags: flags.collect(),
         };
         Ok(Config::load(sources)?)
@@ -156,8 +180,7 @@ fn config(args: &ConfigArgs) -> anyhow::Result<()> {
     let Some(path) = &args.check else {
         return print(Config::DEFAULT_TOML);
     };
-    let text = std::fs::read_to_string(path);
-    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    let text = read(path)?;
     let sources = Sources {
         file: Some((path, &text)),
         environment: Vec::new(),

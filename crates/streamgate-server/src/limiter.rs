@@ -77,12 +77,7 @@ impl Limiter {
 
     /// Starts a stream.
     pub(crate) async fn start(&self, call: StartCall) -> Result<Started, StoreError> {
-        let at = self.0.key.locator(&call.user);
-        let policy = Policy {
-            limit: call.limit,
-            terms: call.terms,
-        };
-        let request = self.request(at, call);
+        let (at, request, policy) = self.prepare(call);
         let started = self
             .decide(at, |record, now| {
                 let started = record.start(&request, &policy, now);
@@ -100,12 +95,7 @@ impl Limiter {
 
     /// Whether a start would be admitted.
     pub(crate) async fn admission(&self, call: StartCall) -> Result<Admission, StoreError> {
-        let at = self.0.key.locator(&call.user);
-        let policy = Policy {
-            limit: call.limit,
-            terms: call.terms,
-        };
-        let request = self.request(at, call);
+        let (at, request, policy) = self.prepare(call);
         let Versioned { record, .. } = self.load(at).await?;
         Ok(record.admission(&request, &policy, self.0.clock.now()))
     }
@@ -197,13 +187,14 @@ impl Limiter {
         self.decide(at, |_, _| ((), Some(Write::Durable))).await
     }
 
-    fn request(&self, at: Locator, call: StartCall) -> Start {
+    fn prepare(&self, call: StartCall) -> (Locator, Start, Policy) {
+        let at = self.0.key.locator(&call.user);
         let id = match call.naming {
             Naming::Chosen(id) => id,
             Naming::After(key) => self.0.key.idempotent_id(&call.user, &key),
             Naming::Minted => StreamId::mint(at, random()),
         };
-        Start {
+        let request = Start {
             user: call.user,
             id,
             device: call.device,
@@ -211,7 +202,12 @@ impl Limiter {
             replace: call.replace,
             on_limit: call.on_limit,
             started_at: self.0.clock.wall(),
-        }
+        };
+        let policy = Policy {
+            limit: call.limit,
+            terms: call.terms,
+        };
+        (at, request, policy)
     }
 
     fn locator(&self, target: Target<'_>) -> Option<Locator> {

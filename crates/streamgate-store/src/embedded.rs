@@ -150,7 +150,7 @@ impl LeaseStore for EmbeddedStore {
         let thread = self.committer.lock().take();
         let joined = tokio::task::spawn_blocking(|| thread.map(JoinHandle::join)).await;
         match joined {
-            Ok(None | Some(Ok(()))) => self.queue.closed(),
+            Ok(None | Some(Ok(()))) => self.queue.failure(),
             Ok(Some(Err(_))) | Err(_) => Err(queue::unavailable("the commit thread ended early")),
         }
     }

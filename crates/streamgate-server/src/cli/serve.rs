@@ -20,6 +20,9 @@ use crate::limiter::{self, Limiter};
 use crate::metrics::Metrics;
 use crate::sweeper;
 
+/// The exit code after a second signal.
+const EXIT_AT_ONCE: i32 = 130;
+
 pub(super) fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     let (config, warnings) = args.load()?;
     log_to_stderr(&config.log);
@@ -34,7 +37,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let draining = CancellationToken::new();
     let tasks = TaskTracker::new();
     // Signals first: a stop during a long start is a stop.
-    tasks.spawn(cancel_on_signal(draining.clone())?);
+    TaskTracker::new().spawn(follow_signals(draining.clone())?);
 
     let listener = listener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -77,7 +80,6 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 
     tracing::info!("drained; closing the store");
     sweeping.cancel();
-    draining.cancel();
     tasks.close();
     tasks.wait().await;
     store
@@ -125,18 +127,33 @@ fn random_key() -> anyhow::Result<LocatorKey> {
     Ok(LocatorKey::from_bytes(bytes))
 }
 
-fn cancel_on_signal(draining: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+/// The first signal drains, the second one ends the process.
+fn follow_signals(draining: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-            () = draining.cancelled() => return,
         }
-        tracing::info!("stopping: no new connections, requests in flight are finished");
         draining.cancel();
+        tracing::info!("stopping: no new connections, requests in flight are finished");
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        end_at_once();
     })
+}
+
+/// Ends without draining, as kill -9 would: whatever was acknowledged is on disk.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::exit,
+    reason = "the disk may hang; nothing is waited for"
+)]
+fn end_at_once() -> ! {
+    std::process::exit(EXIT_AT_ONCE)
 }
 
 fn greet(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
@@ -146,7 +163,7 @@ fn greet(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
     };
     print(&format!(
         "streamgate {version} listens on http://{address}, {keeps}\n\
-         Try:  curl --json '{{\"userId\":\"123456789\"}}' http://{address}/v1/streams\n\
+         Try:  curl -H 'Content-Type: application/json' -d '{{\"userId\":\"123456789\"}}' http://{address}/v1/streams\n\
          Docs: http://{address}/docs\n",
         version = env!("CARGO_PKG_VERSION"),
     ))
@@ -166,6 +183,8 @@ fn log_to_stderr(config: &LogConfig) {
         LogFormat::Json => false,
     };
     let log = tracing_subscriber::fmt()
+        // A log that nobody reads any more must not end the service.
+        .log_internal_errors(false)
         .with_max_level(level)
         .with_writer(std::io::stderr);
     if is_human {

@@ -126,6 +126,18 @@ fn list(args: &ListArgs) -> anyhow::Result<()> {
 }
 
 fn stop(args: &StopArgs) -> anyhow::Result<()> {
+    let answer = args
+        .whose
+        .call("GET", "")?
+        .context("the server answered nothing")?;
+    let listing: Listing = serde_json::from_value(answer).context("the server is no streamgate")?;
+    let is_listed = |id: &String| listing.streams.iter().any(|row| row.stream_id == *id);
+    if let Some(unknown) = args.streams.iter().find(|id| !is_listed(id)) {
+        bail!(
+            "{} has no live stream {unknown}; nothing was stopped",
+            args.whose.user
+        );
+    }
     if args.all {
         args.whose.call("DELETE", "")?;
     }

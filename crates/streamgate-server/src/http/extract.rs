@@ -89,11 +89,15 @@ impl<S: Send + Sync> FromRequest<S> for IgnoredBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        Ok(Self(request.into_body()))
+        Ok(Self::of(request))
     }
 }
 
 impl IgnoredBody {
+    pub(super) fn of(request: Request) -> Self {
+        Self(request.into_body())
+    }
+
     /// Reads it all the same, as far as it is small and comes soon: a connection with something
     /// unread on it is closed after the answer, and its client does not expect that.
     pub(super) async fn discard(self) {

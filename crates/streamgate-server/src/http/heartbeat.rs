@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use streamgate_core::{Beat, Heartbeat, Playback, StreamId, Target, UserId};
+use streamgate_core::{Beat, ContentId, Heartbeat, Playback, Target, UserId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
@@ -158,7 +159,7 @@ pub(super) struct BatchBody {
     heartbeats: Vec<BatchItem>,
 }
 
-/// One heartbeat of a batch.
+/// One heartbeat of a batch. What its fields say is checked for each entry alone.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = HeartbeatBatchItem)]
@@ -168,8 +169,12 @@ struct BatchItem {
     /// Whose, for an id that the client chose.
     #[serde(default)]
     user_id: Option<String>,
-    #[serde(flatten)]
-    beat: HeartbeatBody,
+    /// `playing` or `paused`.
+    #[serde(default)]
+    state: Option<String>,
+    /// What it shows now.
+    #[serde(default)]
+    content_id: Option<String>,
 }
 
 /// One result for each heartbeat, in their order.
@@ -180,7 +185,7 @@ pub(super) struct BatchResults {
 }
 
 /// What one heartbeat of a batch comes to.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = HeartbeatBatchResult)]
 struct BatchResult {
@@ -196,6 +201,12 @@ struct BatchResult {
     /// The stream that took the place, with `stream-replaced`.
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<String>,
+    /// The field that is meant, with `invalid-request`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// What is wrong, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
 }
 
 /// Says that many streams still play
@@ -229,37 +240,64 @@ pub(super) async fn batch(
 }
 
 async fn one_of_batch(api: &Api, viewer: &Viewer<'_>, item: BatchItem) -> BatchResult {
-    let stream_id = item.stream_id.clone();
-    let refused = |code: Code, by: Option<&StreamId>| BatchResult {
-        stream_id: stream_id.clone(),
-        status: code.status().as_u16(),
+    let beat = beat_of_batch(api, &item).await;
+    let result = BatchResult {
+        stream_id: item.stream_id,
+        status: StatusCode::OK.as_u16(),
         stream: None,
-        code: Some(code),
-        by: by.map(ToString::to_string),
-    };
-    let (place, resumed) = match beat_of_batch(api, item).await {
-        Ok(Beat::Renewed(place)) => (place, false),
-        Ok(Beat::Resumed(place)) => (place, true),
-        Ok(Beat::Over(over)) => return refused(Code::of_over(&over), successor(&over)),
-        Ok(Beat::Unknown) => return refused(Code::StreamUnknown, None),
-        Err(problem) => return refused(problem.code(), None),
-    };
-    let stream = Some(viewer.stream(&place, resumed, &[]));
-    BatchResult {
-        stream_id,
-        status: 200,
-        stream,
         code: None,
         by: None,
+        field: None,
+        detail: None,
+    };
+    let refused = |problem: Problem| BatchResult {
+        status: problem.code().status().as_u16(),
+        code: Some(problem.code()),
+        ..result.clone()
+    };
+    match beat {
+        Ok(Beat::Renewed(place)) => BatchResult {
+            stream: Some(viewer.stream(&place, false, &[])),
+            ..result
+        },
+        Ok(Beat::Resumed(place)) => BatchResult {
+            stream: Some(viewer.stream(&place, true, &[])),
+            ..result
+        },
+        Ok(Beat::Over(over)) => {
+            let by = successor(&over).map(ToString::to_string);
+            BatchResult {
+                by,
+                ..refused(Problem::over(&over))
+            }
+        }
+        Ok(Beat::Unknown) => refused(Problem::stream_unknown()),
+        Err(problem) => {
+            let (field, detail) = problem.place_and_detail();
+            BatchResult {
+                field,
+                detail: Some(detail),
+                ..refused(problem)
+            }
+        }
     }
 }
 
-async fn beat_of_batch(api: &Api, item: BatchItem) -> Result<Beat, Problem> {
+async fn beat_of_batch(api: &Api, item: &BatchItem) -> Result<Beat, Problem> {
     let id = stream_id(&item.stream_id)?;
     let user = parse_optional("userId", item.user_id.as_deref(), UserId::parse)?;
+    let playback = item.state.as_deref().map(|word| match word {
+        "playing" => Ok(Playback::Playing),
+        "paused" => Ok(Playback::Paused),
+        _ => Err(Problem::invalid("state", "must be playing or paused")),
+    });
+    let beat = Heartbeat {
+        playback: playback.transpose()?,
+        content: parse_optional("contentId", item.content_id.as_deref(), ContentId::parse)?,
+    };
     let target = Target {
         user: user.as_ref(),
         id: &id,
     };
-    Ok(api.limiter().heartbeat(target, &item.beat.into()).await?)
+    Ok(api.limiter().heartbeat(target, &beat).await?)
 }

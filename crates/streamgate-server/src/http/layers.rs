@@ -10,10 +10,11 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::CACHE_CONTROL;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 use tokio::sync::Semaphore;
 use tower_http::request_id::{MakeRequestId, RequestId};
 
+use super::extract::IgnoredBody;
 use super::problem::Problem;
 use crate::clock::instant;
 use crate::config::HttpConfig;
@@ -41,6 +42,7 @@ impl Gate {
     async fn pass(&self, gate: &Semaphore, request: Request, next: Next) -> Response {
         let Ok(_permit) = gate.try_acquire() else {
             self.metrics.shed();
+            IgnoredBody::of(request).discard().await;
             return Problem::overloaded().into_response();
         };
         next.run(request).await
@@ -97,7 +99,17 @@ pub(super) async fn measure(
         Method::DELETE => "DELETE",
         _ => "other",
     };
+    let request_id = request.extensions().get::<RequestId>().cloned();
     let response = next.run(request).await;
+    if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+        let id = request_id
+            .as_ref()
+            .and_then(|id| id.header_value().to_str().ok());
+        tracing::error!(
+            request_id = id,
+            "a request was answered 500; see the error before"
+        );
+    }
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     metrics.http(method, route, response.status().as_u16(), began.elapsed());
     response

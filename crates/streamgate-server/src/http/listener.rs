@@ -28,6 +28,10 @@ const HEAD_MAX: usize = 16 << 10;
 const HTTP2_STREAMS_MAX: u32 = 128;
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(10);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an HTTP/2 connection may last, and how long its last answers may take then: a client
+/// that never opens its window would keep them, and the connection, for ever.
+const HTTP2_AGE_MAX: Duration = Duration::from_secs(600);
+const HTTP2_LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// How long accepting rests after an error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -134,6 +138,8 @@ async fn http1_connection(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
+        // A page that closes sends its stop and is gone: what it sent is done all the same.
+        .half_close(true)
         .max_buf_size(HEAD_MAX)
         .serve_connection(io, service);
     let mut connection = std::pin::pin!(connection);
@@ -164,9 +170,13 @@ async fn http2_connection(
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         served = connection.as_mut() => return served,
-        () = draining.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = draining.cancelled() => {}
+        () = tokio::time::sleep(HTTP2_AGE_MAX) => {}
     }
-    connection.await
+    connection.as_mut().graceful_shutdown();
+    let finished = tokio::time::timeout(HTTP2_LAST_ANSWERS, connection).await;
+    // Answers that nobody reads are not waited for.
+    finished.unwrap_or(Ok(()))
 }
 
 /// Opens the address.

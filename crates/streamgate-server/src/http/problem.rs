@@ -255,6 +255,11 @@ impl Problem {
         self
     }
 
+    /// Which field is meant, and what is wrong.
+    pub(super) fn place_and_detail(&self) -> (Option<String>, String) {
+        (self.0.field.clone(), self.0.detail.clone())
+    }
+
     pub(super) fn code(&self) -> Code {
         self.0.code
     }

@@ -37,7 +37,7 @@ pub(super) struct SeedBody {
     /// Which: required to stop. In a start, the client's own name for the stream.
     #[schema(value_type = Option<StreamName>)]
     #[serde(default)]
-    stream_id: Option<String>,
+    stream_id: Option<SeedUser>,
 }
 
 /// What the seed takes for an id, echoed in its own type.
@@ -48,6 +48,16 @@ enum SeedUser {
     Number(Number),
     #[serde(skip_serializing)]
     Other(IgnoredAny),
+}
+
+/// 1, 1.0 and 1e0 are one number to the seed.
+fn as_javascript_writes(number: &Number) -> String {
+    /// Below it every whole number is exact (ECMA-262, Number.MAX_SAFE_INTEGER).
+    const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
+    match number.as_f64() {
+        Some(value) if value.fract() == 0.0 && value.abs() <= EXACT_MAX => format!("{value:.0}"),
+        Some(_) | None => number.to_string(),
+    }
 }
 
 impl PartialSchema for SeedUser {
@@ -73,7 +83,7 @@ impl SeedUser {
             Self::Text(text) if text.is_empty() => None,
             Self::Text(text) => Some(text.clone()),
             Self::Number(number) if number.as_f64() == Some(0.0) => None,
-            Self::Number(number) => Some(number.to_string()),
+            Self::Number(number) => Some(as_javascript_writes(number)),
             Self::Other(_) => None,
         }
     }
@@ -151,7 +161,8 @@ pub(super) async fn start(
         return Err(Problem::malformed(MISSING_USER));
     };
     let naming = match body.stream_id {
-        Some(id) => Naming::Chosen(stream_id(&id)?),
+        Some(SeedUser::Text(id)) => Naming::Chosen(stream_id(&id)?),
+        Some(_) => return Err(Problem::invalid("streamId", "streamId must be a text")),
         None => Naming::Minted,
     };
     let started = api
@@ -218,7 +229,10 @@ pub(super) async fn stop(
         .user_id
         .and_then(|user| user.text())
         .and_then(|user| user_id(&user).ok());
-    let id = body.stream_id.and_then(|id| StreamId::parse(&id).ok());
+    let id = body
+        .stream_id
+        .and_then(|id| id.text())
+        .and_then(|id| StreamId::parse(&id).ok());
     let (Some(user), Some(id)) = (user, id) else {
         return Ok(refusal(StatusCode::NOT_FOUND, UNKNOWN));
     };

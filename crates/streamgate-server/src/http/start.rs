@@ -49,10 +49,10 @@ pub(super) struct StartBody {
     /// Streams of this user to end for this one, in one step with its start.
     #[schema(max_items = 64)]
     #[serde(default)]
-    replace: Vec<StreamName>,
+    replace: Option<Vec<StreamName>>,
     /// What happens at the limit when nobody is suspect.
     #[serde(default)]
-    on_limit: OnLimitBody,
+    on_limit: Option<OnLimitBody>,
 }
 
 /// What plays a stream.
@@ -156,7 +156,8 @@ fn denied(viewer: &Viewer<'_>, denial: &Denial) -> Problem {
 
 impl StartBody {
     fn into_call(self, api: &Api, key: Option<String>) -> Result<StartCall, Problem> {
-        if REPLACE_MAX < self.replace.len() {
+        let replace = self.replace.unwrap_or_default();
+        if REPLACE_MAX < replace.len() {
             let detail = format!("must name at most {REPLACE_MAX} streams");
             return Err(Problem::invalid("replace", detail));
         }
@@ -177,8 +178,8 @@ impl StartBody {
                 kind: device.kind.map(|Named(kind)| kind),
             },
             content: self.content_id.map(|Named(content)| content),
-            replace: self.replace.into_iter().map(|Named(id)| id).collect(),
-            on_limit: match self.on_limit {
+            replace: replace.into_iter().map(|Named(id)| id).collect(),
+            on_limit: match self.on_limit.unwrap_or_default() {
                 OnLimitBody::Deny => OnLimit::Deny,
                 OnLimitBody::ReplaceOldest => OnLimit::ReplaceOldest,
             },

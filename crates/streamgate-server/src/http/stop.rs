@@ -13,7 +13,8 @@ use super::problem::Problem;
 /// Stops a stream
 ///
 /// Its place is free when this is answered. Stopping what is over, or what never was, is
-/// answered alike; a start that comes after its own stop is refused.
+/// answered alike; a start that comes after its own stop is refused. An id that the client chose
+/// needs `userId`: without it nothing is found and nothing is stopped.
 #[utoipa::path(
     delete,
     path = "/v1/streams/{streamId}",

@@ -8,7 +8,7 @@ use streamgate_core::{Admission, Device, DeviceText, OnLimit, StreamId, Which};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::extract::{Path, Query, parse_optional, stream_id, user_id};
+use super::extract::{IgnoredBody, Path, Query, parse_optional, stream_id, user_id};
 use super::names::{StreamName, UserName};
 use super::problem::{Problem, seconds_up};
 use super::views::{HolderBody, Viewer};
@@ -68,7 +68,9 @@ pub(super) async fn list(
 pub(super) async fn evict_all(
     State(api): State<Api>,
     Path(user): Path<String>,
+    body: IgnoredBody,
 ) -> Result<StatusCode, Problem> {
+    body.discard().await;
     api.limiter().evict(&user_id(&user)?, Which::All).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -90,7 +92,9 @@ pub(super) async fn evict_all(
 pub(super) async fn evict(
     State(api): State<Api>,
     Path((user, id)): Path<(String, String)>,
+    body: IgnoredBody,
 ) -> Result<StatusCode, Problem> {
+    body.discard().await;
     let id = stream_id(&id)?;
     api.limiter()
         .evict(&user_id(&user)?, Which::One(&id))

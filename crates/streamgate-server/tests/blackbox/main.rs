@@ -4,6 +4,7 @@
 mod badinput;
 mod crash;
 mod history;
+mod leaving;
 mod mutated;
 mod openapi;
 mod overload;

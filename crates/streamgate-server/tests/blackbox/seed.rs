@@ -371,3 +371,19 @@ fn an_answer_is_one_line_of_json_also_to_a_client_that_says_nothing_of_itself() 
     assert_eq!(answer.status, 201, "{answer:?}");
     assert!(!answer.body.contains('\n'), "{answer:?}");
 }
+
+#[test]
+fn one_number_is_one_user_however_it_is_written() {
+    let server = Server::start();
+    let client = server.client();
+    for number in ["1", "1.0", "1e0", "\"1\"", "10e-1"] {
+        let body = format!(r#"{{"userId":{number}}}"#);
+        let answer = client.call(Method::POST, "/stream").body(body).send();
+        let expected = if ["\"1\"", "10e-1"].contains(&number) {
+            403
+        } else {
+            201
+        };
+        assert_eq!(answer.status, expected, "{number}");
+    }
+}

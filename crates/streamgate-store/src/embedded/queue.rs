@@ -6,11 +6,15 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use streamgate_core::{Locator, Timestamp};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::store::{BoxError, StoreError};
 
 /// How many writes may wait for the disk.
 const WRITES_MAX: usize = 65_536;
+
+/// How long one commit may take before the store is not ready any more.
+pub(super) const COMMIT_MAX: Duration = Duration::from_secs(5);
 
 /// One record to write.
 pub(super) struct Op {
@@ -46,6 +50,8 @@ struct State {
     last: u64,
     watermark: Timestamp,
     phase: Phase,
+    /// Since when the commit at work is at work.
+    committing_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,6 +77,7 @@ impl Queue {
             last: 0,
             watermark: Timestamp::default(),
             phase: Phase::Open,
+            committing_since: None,
         };
         Self {
             state: Mutex::new(state),
@@ -90,7 +97,7 @@ impl Queue {
         match state.phase {
             Phase::Open if state.ops.len() < WRITES_MAX => {}
             Phase::Open => return Err(StoreError::Overloaded { store: "embedded" }),
-            Phase::Failing => return self.ready().and(Err(unavailable("the disk failed"))),
+            Phase::Failing => return self.failure().and(Err(unavailable("the disk failed"))),
             Phase::Closing | Phase::Abandoned => return Err(unavailable("the store is closing")),
         }
         state.ops.push(Op {
@@ -121,8 +128,17 @@ impl Queue {
         }
     }
 
-    /// Whether durable writes are taken.
+    /// Whether durable writes are taken and come to an end.
     pub(super) fn ready(&self) -> Result<(), StoreError> {
+        let since = self.state.lock().committing_since;
+        if since.is_some_and(|since| COMMIT_MAX < since.elapsed()) {
+            return Err(unavailable("the disk has not answered for a while"));
+        }
+        self.failure()
+    }
+
+    /// Why writes fail, while they do.
+    pub(super) fn failure(&self) -> Result<(), StoreError> {
         match &self.progress.borrow().failure {
             Some(failure) => Err(unavailable(failure.clone())),
             None => Ok(()),
@@ -138,16 +154,21 @@ impl Queue {
         match state.phase {
             Phase::Abandoned => Next::Abandon,
             Phase::Closing if state.ops.is_empty() => Next::Close(state.watermark),
-            Phase::Open | Phase::Closing | Phase::Failing => Next::Commit(Batch {
-                ops: std::mem::take(&mut state.ops),
-                last: state.last,
-                watermark: state.watermark,
-            }),
+            Phase::Open | Phase::Closing => {
+                state.committing_since = Some(Instant::now());
+                Next::Commit(Batch {
+                    ops: std::mem::take(&mut state.ops),
+                    last: state.last,
+                    watermark: state.watermark,
+                })
+            }
+            Phase::Failing => unreachable!("the commit thread recovers before it goes on"),
         }
     }
 
     /// Everything up to `last` is on disk.
     pub(super) fn committed(&self, last: u64) {
+        self.state.lock().committing_since = None;
         self.progress
             .send_modify(|progress| progress.durable = last);
     }
@@ -160,6 +181,7 @@ impl Queue {
             state.phase = Phase::Failing;
         }
         state.ops.clear();
+        state.committing_since = None;
         self.progress
             .send_modify(|progress| progress.failure = Some(failure));
     }
@@ -198,11 +220,6 @@ impl Queue {
         state.watermark = state.watermark.max(now);
         state.phase = Phase::Closing;
         self.wake.notify_one();
-    }
-
-    /// How closing went.
-    pub(super) fn closed(&self) -> Result<(), StoreError> {
-        self.ready()
     }
 
     /// Takes no more and writes no more.

@@ -256,46 +256,48 @@ async fn a_batch_has_a_result_for_each_heartbeat() {
             "POST /v1/heartbeats",
             body,
             expect![[r#"
-            200 OK
-            {
-              "results": [
+                200 OK
                 {
-                  "status": 200,
-                  "stream": {
-                    "active": 1,
-                    "expiresAt": "2027-01-15T08:01:50.000Z",
-                    "heartbeat": {
-                      "intervalSeconds": 20,
-                      "leaseSeconds": 90
+                  "results": [
+                    {
+                      "status": 200,
+                      "stream": {
+                        "active": 1,
+                        "expiresAt": "2027-01-15T08:01:50.000Z",
+                        "heartbeat": {
+                          "intervalSeconds": 20,
+                          "leaseSeconds": 90
+                        },
+                        "limit": 3,
+                        "replaced": [],
+                        "resumed": false,
+                        "startedAt": "2027-01-15T08:00:00.000Z",
+                        "state": "live",
+                        "streamId": "s1",
+                        "userId": "u"
+                      },
+                      "streamId": "s1"
                     },
-                    "limit": 3,
-                    "replaced": [],
-                    "resumed": false,
-                    "startedAt": "2027-01-15T08:00:00.000Z",
-                    "state": "live",
-                    "streamId": "s1",
-                    "userId": "u"
-                  },
-                  "streamId": "s1"
-                },
-                {
-                  "code": "stream-stopped",
-                  "status": 410,
-                  "streamId": "s2"
-                },
-                {
-                  "code": "stream-unknown",
-                  "status": 404,
-                  "streamId": "s3"
-                },
-                {
-                  "code": "invalid-request",
-                  "status": 400,
-                  "streamId": "no id"
+                    {
+                      "code": "stream-stopped",
+                      "status": 410,
+                      "streamId": "s2"
+                    },
+                    {
+                      "code": "stream-unknown",
+                      "status": 404,
+                      "streamId": "s3"
+                    },
+                    {
+                      "code": "invalid-request",
+                      "detail": "must consist of letters, digits and . _ ~ - only",
+                      "field": "streamId",
+                      "status": 400,
+                      "streamId": "no id"
+                    }
+                  ]
                 }
-              ]
-            }
-        "#]],
+            "#]],
         )
         .await;
 }

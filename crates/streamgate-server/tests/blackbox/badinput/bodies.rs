@@ -295,9 +295,9 @@ fn nesting_of_any_depth_is_survived() {
         POST /v1/heartbeats [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[… 100100 bytes
             400 invalid-request
         POST /v1/heartbeats {"heartbeats":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[… 200115 bytes
-            400 invalid-request (heartbeats[0])
+            400 invalid-request (heartbeats[0][0])
         POST /v1/heartbeats {"heartbeats":[{"streamId":"a","unknown":[[[[[[[[[[[[[[[[[[[[[[[[[[[… 200144 bytes
-            400 invalid-request (heartbeats[0].unknown[0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0][0)
+            200
         POST /stream [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[… 8091 bytes
             400 Some("application/json") "{\"statusCode\":400,\"message\":{\"error\":\"invalid type: sequence, expected an object at line 1 column 0\"}}"
         POST /stream {"userId":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[… 16103 bytes

@@ -55,6 +55,7 @@ fn help_shows_the_commands_examples_and_exit_codes() {
           1   failed while running
           2   wrong arguments or configuration
           74  the data directory can't be used
+          130 ended at once by a second SIGINT or SIGTERM while draining
     "#]].assert_eq(&printed(&run(home.path(), &["--help"])));
     let version = concat!("streamgate ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(printed(&run(home.path(), &["--version"])), version);

@@ -320,6 +320,13 @@ fn first_line(stdout: ChildStdout) -> (String, Option<BufReader<ChildStdout>>) {
     }
 }
 
+/// Where a server listens, by what it says first.
+#[track_caller]
+pub(crate) fn address_on(stdout: ChildStdout) -> SocketAddr {
+    let (line, _) = first_line(stdout);
+    address_in(&line).unwrap_or_else(|| panic!("no address in {line:?}"))
+}
+
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, rest) = line.split_once("listens on http://")?;
     rest.split([',', '\n']).next()?.parse().ok()

@@ -29,6 +29,8 @@ fn each_heartbeat_of_a_batch_has_its_own_result() {
         {"streamId": replaced},
         {"streamId": "6f3b1c2e-8a4d-8f00-9d7e-3b2a1c0d4e5f"},
         {"streamId": "no stream id!"},
+        {"streamId": live, "state": "sleeping"},
+        {"streamId": live, "contentId": ""},
         {"streamId": live},
     ]});
     let answer = client.post("/v1/heartbeats", &batch);
@@ -43,7 +45,9 @@ fn each_heartbeat_of_a_batch_has_its_own_result() {
             {"code":"stream-evicted","status":410,"streamId":"<id 3>"}
             {"by":"<id 4>","code":"stream-replaced","status":410,"streamId":"<id 5>"}
             {"code":"stream-unknown","status":404,"streamId":"<id 6>"}
-            {"code":"invalid-request","status":400,"streamId":"no stream id!"}
+            {"code":"invalid-request","detail":"must consist of letters, digits and . _ ~ - only","field":"streamId","status":400,"streamId":"no stream id!"}
+            {"code":"invalid-request","detail":"must be playing or paused","field":"state","status":400,"streamId":"<id 1>"}
+            {"code":"invalid-request","detail":"must not be empty","field":"contentId","status":400,"streamId":"<id 1>"}
             {"status":200,"stream":{"active":2,"expiresAt":"<time>","heartbeat":{"intervalSeconds":20,"leaseSeconds":90},"limit":3,"replaced":[],"resumed":false,"startedAt":"<time>","state":"live","streamId":"<id 1>","userId":"1"},"streamId":"<id 1>"}
           ]
         }

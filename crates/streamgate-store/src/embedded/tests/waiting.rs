@@ -4,12 +4,13 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use streamgate_core::{Denial, Heartbeat, Record, Started, Target, Timestamp};
 
 use super::{EmbeddedStore, LeaseStore, Swap, Write, at, millis, record_of, soon, without_disk};
 use crate::conformance::{a_start, id, policy, user};
-use crate::embedded::queue::{Batch, Next};
+use crate::embedded::queue::{Batch, COMMIT_MAX, Next};
 use crate::{StoreError, Version};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -219,4 +220,21 @@ async fn a_full_queue_refuses_durable_writes_and_nothing_else() {
         soon(answer).await.unwrap();
     }
     drop(taken);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_makes_the_store_not_ready_until_it_answers() {
+    let store = without_disk();
+    let mut answer = ask(&store, 1, Version::ABSENT, &record_of(1), Write::Durable);
+    let batch = next_batch(&store);
+    tokio::time::advance(COMMIT_MAX).await;
+    assert!(store.ready().is_ok());
+
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(matches!(store.ready(), Err(StoreError::Unavailable { .. })));
+    assert!(is_waiting(&mut answer), "nothing failed yet");
+
+    store.queue.committed(batch.last);
+    assert!(store.ready().is_ok());
+    assert!(answer.await.is_ok());
 }

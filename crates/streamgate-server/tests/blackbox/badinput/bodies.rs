@@ -325,7 +325,7 @@ fn an_answer_repeats_little_of_what_it_refuses() {
         ),
         post(
             "/v1/heartbeats",
-            format!(r#"{{"heartbeats":[{{"streamId":"a","state":"{longer}"}}]}}"#),
+            format!(r#"{{"heartbeats":[{{"streamId":"a","state":["{longer}"]}}]}}"#),
         ),
         post(
             "/v1/heartbeats",

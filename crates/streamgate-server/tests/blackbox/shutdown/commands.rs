@@ -122,12 +122,23 @@ impl Watched {
     /// What `streamgate streams` prints.
     #[track_caller]
     fn streams(&self, args: &[&str]) -> String {
+        settled(&printed(&self.run(args)), &[&self.tv, &self.phone])
+    }
+
+    /// What `streamgate streams` says when it fails.
+    #[track_caller]
+    fn refused(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
         let url = format!("http://{}", self.server.address());
         let whose = ["--user", "a/b c", "--server", &url];
         let args = ["streams"].iter().chain(args).chain(&whose);
         let args: Vec<&str> = args.copied().collect();
-        let text = printed(&run(self.home.path(), &args));
-        settled(&text, &[&self.tv, &self.phone])
+        run(self.home.path(), &args)
     }
 }
 
@@ -187,13 +198,15 @@ fn an_operator_stops_streams() {
     let over = client.poke(&format!("/v1/streams/{phone}/heartbeat"));
     assert_eq!(over.code(), "stream-evicted");
     expect![[r#"
-        {"stopped":"all"}
-    "#]]
-    .assert_eq(&watched.streams(&["stop", "--all", "--json"]));
-    expect![[r#"
         {"stopped":["<id 1>"]}
     "#]]
     .assert_eq(&watched.streams(&["stop", tv, "--json"]));
+    let again = watched.refused(&["stop", tv]);
+    assert!(again.contains("has no live stream"), "{again}");
+    expect![[r#"
+        {"stopped":"all"}
+    "#]]
+    .assert_eq(&watched.streams(&["stop", "--all", "--json"]));
     expect![[r#"
         0 of 3 streams
     "#]]

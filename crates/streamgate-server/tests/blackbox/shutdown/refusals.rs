@@ -131,7 +131,7 @@ fn a_mistaken_configuration_is_refused_with_its_lines() {
     );
     check(
         &run(home.path(), &["serve", "--config", "none.toml"]),
-        1,
+        2,
         &["none.toml"],
     );
     check(

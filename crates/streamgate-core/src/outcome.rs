@@ -73,6 +73,9 @@ pub enum Started {
 pub enum Beat {
     /// The lease runs a full term from now.
     Renewed(Place),
+    /// The first heartbeat of a client of which none was expected: its lease is renewed on the
+    /// terms of clients that send heartbeats.
+    Joined(Place),
     /// The lease was over, there was room, and the stream has its place back.
     Resumed(Place),
     /// The player must stop.

@@ -54,9 +54,15 @@ impl Record {
             return Beat::Unknown;
         };
         if let Some(stream) = account.stream_mut(target.id) {
+            let is_first = !stream.lease.expects_heartbeats() && terms.heartbeat.is_some();
             refresh(stream, beat, terms, now);
             let stream = stream.clone();
-            return Beat::Renewed(account.place(stream));
+            let place = account.place(stream);
+            return if is_first {
+                Beat::Joined(place)
+            } else {
+                Beat::Renewed(place)
+            };
         }
         let has_room = account.streams.len() < account.limit.as_len();
         match account.cause_of(target.id) {

@@ -103,6 +103,10 @@ impl Lease {
         }
     }
 
+    pub(crate) const fn expects_heartbeats(&self) -> bool {
+        self.patience_ms.is_some()
+    }
+
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.expires_at() <= now
     }

@@ -299,6 +299,7 @@ fn over(why: &Over) -> String {
 fn beat(beat: Beat) -> String {
     match beat {
         Beat::Renewed(place) => format!("renewed, {} of {}", place.active, place.limit),
+        Beat::Joined(place) => format!("joined, {} of {}", place.active, place.limit),
         Beat::Resumed(place) => format!("resumed, {} of {}", place.active, place.limit),
         Beat::Over(why) => over(&why),
         Beat::Unknown => String::from("unknown"),

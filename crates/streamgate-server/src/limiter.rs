@@ -113,7 +113,8 @@ impl Limiter {
                     let beat = record.heartbeat(target, beat, self.0.terms, now);
                     let write = match &beat {
                         Beat::Renewed(_) => Some(Write::Soft),
-                        Beat::Resumed(_) => Some(Write::Durable),
+                        // A crash must give neither a place nor a lease of hours back.
+                        Beat::Joined(_) | Beat::Resumed(_) => Some(Write::Durable),
                         Beat::Over(_) | Beat::Unknown => None,
                     };
                     (beat, write)

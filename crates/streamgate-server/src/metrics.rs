@@ -139,6 +139,7 @@ impl Metrics {
     pub(crate) fn heartbeat(&self, beat: &Beat) {
         let outcome = match beat {
             Beat::Renewed(_) => "renewed",
+            Beat::Joined(_) => "joined",
             Beat::Resumed(_) => "resumed",
             Beat::Over(_) => "over",
             Beat::Unknown => "unknown",

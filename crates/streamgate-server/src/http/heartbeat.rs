@@ -142,7 +142,7 @@ async fn beat(
     let beat = api.limiter().heartbeat(target, &body.into()).await?;
     let viewer = Viewer::new(api.limiter());
     let (place, resumed) = match beat {
-        Beat::Renewed(place) => (place, false),
+        Beat::Renewed(place) | Beat::Joined(place) => (place, false),
         Beat::Resumed(place) => (place, true),
         Beat::Over(over) => return Err(Problem::over(&over)),
         Beat::Unknown => return Err(Problem::stream_unknown()),
@@ -256,7 +256,7 @@ async fn one_of_batch(api: &Api, viewer: &Viewer<'_>, item: BatchItem) -> BatchR
         ..result.clone()
     };
     match beat {
-        Ok(Beat::Renewed(place)) => BatchResult {
+        Ok(Beat::Renewed(place) | Beat::Joined(place)) => BatchResult {
             stream: Some(viewer.stream(&place, false, &[])),
             ..result
         },

@@ -275,3 +275,25 @@ fn a_restart_keeps_ids_devices_and_endings() {
         assert_eq!((answer.status, answer.code().as_str()), (410, code));
     }
 }
+
+#[test]
+fn a_seed_stream_that_sent_a_heartbeat_is_one_like_any_other_after_a_crash_too() {
+    let mut server = Server::start();
+    let client = server.client();
+    let started = client.post("/stream", &json!({"userId": "1"})).json();
+    let id = started["message"]["streamId"].as_str().expect("an id");
+    assert_eq!(
+        client.poke(&format!("/v1/streams/{id}/heartbeat")).status,
+        200
+    );
+    server.kill9();
+
+    let server = server.restart();
+    let listed = server.client().get("/v1/users/1/streams").json();
+    let time = |field: &str| -> jiff::Timestamp {
+        let text = listed["streams"][0][field].as_str().expect("a time");
+        text.parse().expect("RFC 3339")
+    };
+    let lease = time("expiresAt").duration_since(time("lastHeardAt"));
+    assert!(lease.as_secs() <= 90, "a lease of {lease:?}");
+}

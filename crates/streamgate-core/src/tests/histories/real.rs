@@ -165,7 +165,7 @@ fn started(started: Started) -> Answer {
 
 fn beaten(beat: Beat) -> Answer {
     match beat {
-        Beat::Renewed(place) => Answer::Renewed(taken(&place)),
+        Beat::Renewed(place) | Beat::Joined(place) => Answer::Renewed(taken(&place)),
         Beat::Resumed(place) => Answer::Resumed(taken(&place)),
         Beat::Over(over) => Answer::Over(why(&over)),
         Beat::Unknown => Answer::Unknown,

@@ -96,6 +96,8 @@ fn the_first_heartbeat_makes_a_silent_client_one_like_any_other() {
     check(Deny, 1, "a$@0 ~a@1000 b@1030.001", "new for a | b");
     check(Deny, 1, "a$@0 ~a@1000 .@1089.999", "a");
     check(Deny, 1, "a$@0 ~a@1000 .@1090", "");
+    check(Deny, 1, "a$@0 ~a@1000", "joined, 1 of 1 | a");
+    check(Deny, 1, "a$@0 ~a@1000 ~a@1020", "renewed, 1 of 1 | a");
     // The start again is no heartbeat.
     check(Deny, 1, "a$@0 a@1000 b@1100", "no: a of 1 until 15400 | a");
 }

@@ -84,7 +84,7 @@ fn a_data_directory_that_cannot_be_made_is_refused() {
 }
 
 #[test]
-fn another_locator_key_than_the_directorys_is_refused() {
+fn a_locator_key_that_the_directory_was_not_made_with_is_refused() {
     let key = "00112233445566778899aabbccddeeff";
     let mut server = Setup::new().set("LOCATOR_KEY", key).start();
     server.terminate();

@@ -106,7 +106,7 @@ fn every_ending_has_its_own_code() {
 }
 
 #[test]
-fn nobody_touches_anothers_stream() {
+fn nobody_touches_the_stream_of_another() {
     let server = Server::start();
     let client = server.client();
     let mine = client.admitted(&json!({"userId": "me"}));

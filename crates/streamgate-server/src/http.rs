@@ -20,9 +20,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn_with_state, map_response};
+use axum::{Extension, Router};
 use streamgate_core::{Limit, Terms};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -31,6 +30,7 @@ use tower_http::trace::TraceLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::extract::BodyMax;
 use self::layers::Gate;
 use self::problem::Problem;
 use crate::config::{HttpConfig, Plans};
@@ -111,7 +111,7 @@ pub(crate) fn router(api: &Api, config: &HttpConfig) -> Router {
     };
     let guarded = |routes: Router<Api>, body_max| {
         routes
-            .layer(DefaultBodyLimit::max(body_max))
+            .layer(Extension(BodyMax(body_max)))
             .layer(CatchPanicLayer::custom(layers::answer_panic))
             .layer(from_fn_with_state(gate.clone(), layers::admit))
             .layer(from_fn_with_state(config.deadline, layers::deadline))

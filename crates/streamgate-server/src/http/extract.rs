@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, MapAccess, Visitor};
 use streamgate_core::{StreamId, TextError, UserId};
 
+use super::BODY_MAX;
 use super::problem::Problem;
-use super::{BATCH_BODY_MAX, BODY_MAX};
 
 /// The name of the header that makes a start's retries one start.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -49,9 +50,9 @@ pub(super) struct Query<T>(pub(super) T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let is_json = says_json(request.headers());
-        let bytes = read(request, state).await?;
+        let bytes = read(request).await?;
         if !is_json {
             return Err(Problem::unsupported_media_type());
         }
@@ -62,9 +63,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Lenient<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let is_json = says_json(request.headers());
-        let bytes = read(request, state).await?;
+        let bytes = read(request).await?;
         if bytes.is_empty() {
             Ok(Self(T::default()))
         } else if is_json {
@@ -80,8 +81,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Lenient<T
 impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        read(request, state).await.map(Self)
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        read(request).await.map(Self)
     }
 }
 
@@ -133,22 +134,25 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
+/// How many bytes the body of a request may have; its route says.
+#[derive(Clone, Copy)]
+pub(super) struct BodyMax(pub(super) usize);
+
 /// Reads a body within the route's bound. One that says beforehand that it is larger is refused
 /// at once, not when it has come.
-async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    let is_batch = request.uri().path().ends_with("/heartbeats");
-    let bytes_max = if is_batch { BATCH_BODY_MAX } else { BODY_MAX };
+async fn read(request: Request) -> Result<Bytes, Problem> {
+    let BodyMax(bytes_max) = *request
+        .extensions()
+        .get()
+        .expect("every route with a body has its bound");
     if (bytes_max as u64) < request.body().size_hint().lower() {
         return Err(Problem::payload_too_large(bytes_max));
     }
-    let read = Bytes::from_request(request, state).await;
-    read.map_err(|rejection| {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Problem::payload_too_large(bytes_max)
-        } else {
-            Problem::malformed(rejection.body_text())
-        }
-    })
+    match Limited::new(request.into_body(), bytes_max).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::payload_too_large(bytes_max)),
+        Err(error) => Err(Problem::malformed(error.to_string())),
+    }
 }
 
 /// Whether the body claims to be JSON, or claims nothing.

@@ -3,6 +3,7 @@
 
 mod badinput;
 mod crash;
+mod guarantees;
 mod history;
 mod leaving;
 mod mutated;

@@ -136,8 +136,8 @@ fn follow_signals(draining: CancellationToken) -> anyhow::Result<impl Future<Out
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        draining.cancel();
         tracing::info!("stopping: no new connections, requests in flight are finished");
+        draining.cancel();
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}

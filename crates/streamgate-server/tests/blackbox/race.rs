@@ -6,7 +6,6 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use serde_json::json;
-
 use streamgate_core::ENDINGS_MAX;
 
 use crate::support::{Client, Dice, Server, Setup};

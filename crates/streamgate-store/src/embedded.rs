@@ -4,6 +4,7 @@
 
 mod committer;
 mod data_dir;
+mod entry;
 mod journal;
 mod queue;
 mod trial;
@@ -17,19 +18,19 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use streamgate_core::{Locator, LocatorKey, Record, Timestamp};
+use streamgate_core::{Locator, LocatorKey, Timestamp};
 
 pub use self::data_dir::OpenError;
 
 use self::committer::Committer;
 use self::data_dir::DataDir;
-use self::journal::Header;
+use self::journal::{Journal, JournalError};
 use self::queue::Queue;
 use crate::store::{LeaseStore, StoreError, Swap, Versioned, Write};
 use crate::table::Table;
 
-/// How many records are taken in between two lines in the log.
-const RECORDS_PER_PROGRESS_LINE: usize = 1_000_000;
+/// How many writes are taken in between two lines in the log.
+const WRITES_PER_PROGRESS_LINE: usize = 1_000_000;
 
 /// Records in memory, starts and stops on disk before they are answered.
 pub struct EmbeddedStore {
@@ -64,25 +65,19 @@ impl EmbeddedStore {
     pub fn open(dir: &Path, key: Option<LocatorKey>) -> Result<Opened, OpenError> {
         let dir = DataDir::lock(dir)?;
         let found = dir.inspect_journal(key)?;
-        let table = Arc::new(Table::new());
-        let (mut records, mut streams) = (0, 0);
         let header = found.header();
-        let read = found.each(|at, bytes| {
-            let mut record = Record::decode(bytes)?;
-            record.renew_all(header.watermark);
-            table.restore(at, &record);
-            records += 1;
-            streams += record.streams_len();
-            if records % RECORDS_PER_PROGRESS_LINE == 0 {
-                tracing::info!(records, streams, "reading the data directory");
-            }
-            Ok(())
-        });
-        read.map_err(|error| dir.refusal(error))?;
+        let table = Arc::new(Table::new());
+        let read = Read::all(&found, &table).map_err(|error| dir.refusal(error))?;
         drop(found);
-        let journal = dir.open_journal()?;
+        let journal = if header.is_old() {
+            tracing::info!("writing the data directory in the format of this version");
+            let journal = dir.replace_journal(&header.key, &table, header.watermark);
+            journal.map_err(|error| dir.refusal(error))?
+        } else {
+            dir.open_journal(read.log_bytes)?
+        };
 
-        let queue = Arc::new(Queue::new());
+        let queue = Arc::new(Queue::after(read.last));
         let committer = Committer::new(
             dir,
             journal,
@@ -99,19 +94,49 @@ impl EmbeddedStore {
             queue,
             committer: Mutex::new(Some(thread)),
         };
-        let Header {
-            key,
-            watermark,
-            was_closed,
-        } = header;
         Ok(Opened {
             store,
-            key,
-            watermark,
-            records,
-            streams,
-            was_closed,
+            key: header.key,
+            watermark: header.watermark,
+            records: read.records,
+            streams: read.streams,
+            was_closed: header.was_closed,
         })
+    }
+}
+
+/// What was read of a journal besides the records.
+#[derive(Default)]
+struct Read {
+    /// The number of the last write.
+    last: u64,
+    log_bytes: usize,
+    records: usize,
+    streams: usize,
+}
+
+impl Read {
+    /// Reads a journal into an empty table, and renews every lease.
+    fn all(journal: &Journal, table: &Table) -> Result<Self, JournalError> {
+        let mut read = Self::default();
+        let mut writes = 0;
+        read.log_bytes = journal.each(|op| {
+            table.restore(op.at, op.number, op.bytes);
+            read.last = read.last.max(op.number);
+            writes += 1;
+            if writes % WRITES_PER_PROGRESS_LINE == 0 {
+                tracing::info!(writes, "reading the data directory");
+            }
+            Ok(())
+        })?;
+        let is_long = WRITES_PER_PROGRESS_LINE <= writes;
+        table.renew_all(journal.header().watermark, |records, streams| {
+            (read.records, read.streams) = (records, streams);
+            if is_long {
+                tracing::info!(records, streams, "renewing the leases");
+            }
+        })?;
+        Ok(read)
     }
 }
 

@@ -6,7 +6,7 @@ use streamgate_core::{DecodeError, Locator, Record, Timestamp};
 /// Any error that caused another.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Which writing of a record this is. Two different writings never share a version.
+/// Which writing of a record this is. Two different writings of a record never share a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub(crate) u64);
 

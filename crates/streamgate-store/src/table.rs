@@ -7,9 +7,8 @@ mod tests;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use parking_lot::Mutex;
-use streamgate_core::{Locator, Record, Timestamp};
+use streamgate_core::{DecodeError, Locator, Record, Timestamp};
 
 use crate::store::{StoreError, Swap, Version, Versioned};
 
@@ -21,50 +20,147 @@ const SHARDS_PER_SWEEP: usize = SHARDS.div_ceil(100);
 /// How many locators one call of [`Table::due`] answers at most, give or take one shard.
 const DUE_MAX: usize = 4096;
 
-/// One record as it is kept.
-pub(crate) struct Slot {
+/// One record as it is kept: 40 bytes and its own, since there are millions.
+struct Slot {
     at: Locator,
-    version: Version,
-    /// The last durable write to it, as the caller numbers them.
-    written: u64,
-    due_at: Timestamp,
-    streams: u16,
+    write: LastWrite,
+    version: u32,
+    /// In seconds of the lease clock, rounded up: the sweep may come late, never early.
+    due_at: u32,
     bytes: Box<[u8]>,
+}
+
+/// The last durable write to a record, as the caller numbers them, in 56 bits; and how many
+/// streams the record has, in 8.
+#[derive(Clone, Copy)]
+struct LastWrite(u64);
+
+impl LastWrite {
+    fn new(number: u64, record: &Record) -> Self {
+        let streams = u8::try_from(record.streams_len()).unwrap_or(u8::MAX);
+        Self(number << 8 | u64::from(streams))
+    }
+
+    fn number(self) -> u64 {
+        self.0 >> 8
+    }
+
+    fn streams(self) -> usize {
+        usize::from(self.0.to_le_bytes()[0])
+    }
 }
 
 impl Slot {
     fn versioned(&self) -> Result<Versioned, StoreError> {
         Ok(Versioned {
-            version: self.version,
+            version: Version(self.version.into()),
             record: Record::decode(&self.bytes)?,
         })
     }
+
+    /// Keeps `bytes`, in the memory at hand where they fit exactly, as a heartbeat's mostly do.
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.bytes.len() == bytes.len() {
+            self.bytes.copy_from_slice(bytes);
+        } else {
+            self.bytes = bytes.into();
+        }
+    }
+}
+
+/// A sliver of the records, without a gap between them.
+#[derive(Default)]
+struct Shard {
+    /// Where in `slots` each record is.
+    places: HashTable<u32>,
+    slots: Vec<Slot>,
+    last_version: u32,
+    streams: usize,
+    /// How many bytes the records have.
+    bytes: usize,
+}
+
+impl Shard {
+    fn find(&self, at: Locator) -> Option<&Slot> {
+        let slots = &self.slots;
+        let place = self
+            .places
+            .find(hash(at), |place| slot(slots, *place).at == at)?;
+        Some(slot(slots, *place))
+    }
+
+    fn find_mut(&mut self, at: Locator) -> Option<&mut Slot> {
+        let Self { places, slots, .. } = self;
+        let place = places.find(hash(at), |place| slot(slots, *place).at == at)?;
+        slots.get_mut(*place as usize)
+    }
+
+    fn insert(&mut self, new: Slot) {
+        let Self { places, slots, .. } = self;
+        if slots.len() == slots.capacity() {
+            // A quarter more: to double would leave a third of the memory unused.
+            slots.reserve_exact(slots.len() / 4 + 4);
+        }
+        let place = u32::try_from(slots.len()).expect("a shard has less than 2^32 records");
+        let hash_of_new = hash(new.at);
+        slots.push(new);
+        places.insert_unique(hash_of_new, place, |place| hash(slot(slots, *place).at));
+    }
+
+    fn remove(&mut self, at: Locator) -> Option<Slot> {
+        let Self { places, slots, .. } = self;
+        let entry = places.find_entry(hash(at), |place| slot(slots, *place).at == at);
+        let (place, _) = entry.ok()?.remove();
+        let removed = slots.swap_remove(place as usize);
+        if let Some(moved) = slots.get(place as usize) {
+            let was = slots.len();
+            let moved = places.find_mut(hash(moved.at), |place| *place as usize == was);
+            *moved.expect("every slot has its place") = place;
+        }
+        if slots.len() < slots.capacity() / 4 {
+            let half = slots.capacity() / 2;
+            slots.shrink_to(half);
+            places.shrink_to(half, |place| hash(slot(slots, *place).at));
+        }
+        Some(removed)
+    }
+
+    fn next_version(&mut self) -> u32 {
+        self.last_version = self.last_version.checked_add(1).unwrap_or(1);
+        self.last_version
+    }
+
+    fn count(&mut self, before: Option<(usize, usize)>, streams: usize, bytes: usize) {
+        let (streams_before, bytes_before) = before.unwrap_or_default();
+        self.streams = self.streams + streams - streams_before;
+        self.bytes = self.bytes + bytes - bytes_before;
+    }
+}
+
+fn slot(slots: &[Slot], place: u32) -> &Slot {
+    &slots[place as usize]
 }
 
 pub(crate) struct Table {
-    shards: Box<[Mutex<HashTable<Slot>>]>,
-    versions: AtomicU64,
+    shards: Box<[Mutex<Shard>]>,
     /// The last write that removed a record: where there is none, it may have been this one.
     removed: AtomicU64,
     sweep_at: AtomicUsize,
-    streams: AtomicUsize,
 }
 
 impl Table {
     pub(crate) fn new() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            versions: AtomicU64::new(Version::ABSENT.0),
             removed: AtomicU64::new(0),
             sweep_at: AtomicUsize::new(0),
-            streams: AtomicUsize::new(0),
         }
     }
 
     pub(crate) fn load(&self, at: Locator) -> Result<Versioned, StoreError> {
         let shard = self.shard(at).lock();
         shard
-            .find(hash(at), |slot| slot.at == at)
+            .find(at)
             .map_or_else(|| Ok(Versioned::absent()), Slot::versioned)
     }
 
@@ -82,85 +178,136 @@ impl Table {
         } else {
             swap.next.encode()
         };
-        let streams = streams_of(swap.next);
         let mut shard = self.shard(swap.at).lock();
-        match shard.entry(
-            hash(swap.at),
-            |slot| slot.at == swap.at,
-            |slot| hash(slot.at),
-        ) {
-            Entry::Occupied(mut entry) => {
-                let slot = entry.get_mut();
-                if slot.version != swap.seen {
-                    return Err(StoreError::Conflict(slot.versioned()?));
-                }
-                slot.written = write(slot.written, &bytes)?;
-                let written = slot.written;
-                self.count(slot.streams, streams);
-                if bytes.is_empty() {
-                    self.removed.fetch_max(written, Ordering::Relaxed);
-                    entry.remove();
-                } else {
-                    slot.version = self.next_version();
-                    slot.due_at = due_at(swap.next);
-                    slot.streams = streams;
-                    keep(&mut slot.bytes, &bytes);
-                }
-                Ok(written)
-            }
-            Entry::Vacant(_) if swap.seen != Version::ABSENT => {
-                Err(StoreError::Conflict(Versioned::absent()))
-            }
-            Entry::Vacant(entry) => {
-                let written = write(self.removed.load(Ordering::Relaxed), &bytes)?;
-                if !bytes.is_empty() {
-                    self.count(0, streams);
-                    entry.insert(Slot {
-                        at: swap.at,
-                        version: self.next_version(),
-                        written,
-                        due_at: due_at(swap.next),
-                        streams,
-                        bytes: bytes.into(),
-                    });
-                }
-                Ok(written)
-            }
+        let shard = &mut *shard;
+        let version = shard.next_version();
+        let Some(slot) = shard.find_mut(swap.at) else {
+            return self.swap_absent(shard, version, swap, bytes, write);
+        };
+        if Version(slot.version.into()) != swap.seen {
+            return Err(StoreError::Conflict(slot.versioned()?));
+        }
+        let before = (slot.write.streams(), slot.bytes.len());
+        let number = write(slot.write.number(), &bytes)?;
+        slot.write = LastWrite::new(number, swap.next);
+        let streams = slot.write.streams();
+        if bytes.is_empty() {
+            self.removed.fetch_max(number, Ordering::Relaxed);
+            shard.remove(swap.at);
+        } else {
+            slot.version = version;
+            slot.due_at = due_at(swap.next);
+            slot.keep(&bytes);
+        }
+        shard.count(Some(before), streams, bytes.len());
+        Ok(number)
+    }
+
+    fn swap_absent(
+        &self,
+        shard: &mut Shard,
+        version: u32,
+        swap: Swap<'_>,
+        bytes: Vec<u8>,
+        write: impl FnOnce(u64, &[u8]) -> Result<u64, StoreError>,
+    ) -> Result<u64, StoreError> {
+        if swap.seen != Version::ABSENT {
+            return Err(StoreError::Conflict(Versioned::absent()));
+        }
+        let number = write(self.removed.load(Ordering::Relaxed), &bytes)?;
+        if !bytes.is_empty() {
+            let write = LastWrite::new(number, swap.next);
+            shard.count(None, write.streams(), bytes.len());
+            shard.insert(Slot {
+                at: swap.at,
+                write,
+                version,
+                due_at: due_at(swap.next),
+                bytes: bytes.into(),
+            });
+        }
+        Ok(number)
+    }
+
+    /// Takes in a record as it was found on disk, in the place of an older one; no bytes at all
+    /// take the older one away. [`Table::renew_all`] makes it one that can be used.
+    pub(crate) fn restore(&self, at: Locator, number: u64, bytes: &[u8]) {
+        let shard = &mut *self.shard(at).lock();
+        let write = LastWrite::new(number, &Record::default());
+        if bytes.is_empty() {
+            shard.remove(at);
+        } else if let Some(slot) = shard.find_mut(at) {
+            slot.write = write;
+            slot.keep(bytes);
+        } else {
+            let version = shard.next_version();
+            shard.insert(Slot {
+                at,
+                write,
+                version,
+                due_at: 0,
+                bytes: bytes.into(),
+            });
         }
     }
 
-    /// Takes in a record as it was found on disk.
-    pub(crate) fn restore(&self, at: Locator, record: &Record) {
-        let slot = Slot {
-            at,
-            version: self.next_version(),
-            written: 0,
-            due_at: due_at(record),
-            streams: streams_of(record),
-            bytes: record.encode().into(),
-        };
-        self.count(0, slot.streams);
-        self.shard(at)
-            .lock()
-            .insert_unique(hash(at), slot, |slot| hash(slot.at));
+    /// Gives every lease a full term from `now`, as after a restart, a tenth of the records
+    /// after the other on all cores. Tells `progress` how many records and streams are done.
+    pub(crate) fn renew_all(
+        &self,
+        now: Timestamp,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<(), DecodeError> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let (mut records, mut streams) = (0, 0);
+        for tenth in self.shards.chunks(SHARDS.div_ceil(10)) {
+            let parts = tenth.chunks(tenth.len().div_ceil(threads));
+            let renewed: Vec<_> = std::thread::scope(|scope| {
+                let parts = parts.map(|part| scope.spawn(|| renew(part, now)));
+                let parts: Vec<_> = parts.collect();
+                parts
+                    .into_iter()
+                    .map(std::thread::ScopedJoinHandle::join)
+                    .collect()
+            });
+            for part in renewed {
+                let part = part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                records += part.0;
+                streams += part.1;
+            }
+            progress(records, streams);
+        }
+        Ok(())
     }
 
-    /// Shows every record, a shard at a time, and locks none meanwhile.
+    /// Shows every record with the number of its last durable write, a shard at a time, and
+    /// locks none meanwhile.
     pub(crate) fn each<E>(
         &self,
-        mut show: impl FnMut(Locator, Box<[u8]>) -> Result<(), E>,
+        mut show: impl FnMut(Locator, u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         for shard in &self.shards {
             let records: Vec<_> = shard
                 .lock()
+                .slots
                 .iter()
-                .map(|slot| (slot.at, slot.bytes.clone()))
+                .map(|slot| (slot.at, slot.write.number(), slot.bytes.clone()))
                 .collect();
             records
                 .into_iter()
-                .try_for_each(|(at, bytes)| show(at, bytes))?;
+                .try_for_each(|(at, number, bytes)| show(at, number, &bytes))?;
         }
         Ok(())
+    }
+
+    /// Shows a record if its last durable write has this number.
+    pub(crate) fn show_if_written(&self, at: Locator, number: u64, show: impl FnOnce(&[u8])) {
+        let shard = self.shard(at).lock();
+        if let Some(slot) = shard.find(at)
+            && slot.write.number() == number
+        {
+            show(&slot.bytes);
+        }
     }
 
     pub(crate) fn due(&self, now: Timestamp) -> Vec<Locator> {
@@ -170,8 +317,9 @@ impl Table {
             let shard = self.shards[index].lock();
             due.extend(
                 shard
+                    .slots
                     .iter()
-                    .filter(|slot| slot.due_at <= now)
+                    .filter(|slot| u64::from(slot.due_at) * 1000 <= now.as_millis())
                     .map(|slot| slot.at),
             );
             if DUE_MAX <= due.len() {
@@ -183,28 +331,45 @@ impl Table {
 
     /// How many streams are in the table.
     pub(crate) fn streams_len(&self) -> usize {
-        self.streams.load(Ordering::Relaxed)
+        self.shards.iter().map(|shard| shard.lock().streams).sum()
     }
 
-    fn count(&self, before: u16, after: u16) {
-        if before <= after {
-            self.streams
-                .fetch_add(usize::from(after - before), Ordering::Relaxed);
-        } else {
-            self.streams
-                .fetch_sub(usize::from(before - after), Ordering::Relaxed);
-        }
+    /// How many records there are, and how many bytes they have together.
+    pub(crate) fn records_and_bytes(&self) -> (usize, usize) {
+        self.shards.iter().fold((0, 0), |(records, bytes), shard| {
+            let shard = shard.lock();
+            (records + shard.slots.len(), bytes + shard.bytes)
+        })
     }
 
-    fn shard(&self, at: Locator) -> &Mutex<HashTable<Slot>> {
+    fn shard(&self, at: Locator) -> &Mutex<Shard> {
         let low = at.bits() % SHARDS as u64;
         #[expect(clippy::cast_possible_truncation, reason = "it is less than SHARDS")]
         &self.shards[low as usize]
     }
+}
 
-    fn next_version(&self) -> Version {
-        Version(self.versions.fetch_add(1, Ordering::Relaxed) + 1)
+/// Renews every lease of some shards. Returns how many records and streams they have.
+fn renew(shards: &[Mutex<Shard>], now: Timestamp) -> Result<(usize, usize), DecodeError> {
+    let (mut records, mut all_streams) = (0, 0);
+    for shard in shards {
+        let mut shard = shard.lock();
+        let (mut streams, mut bytes) = (0, 0);
+        for slot in &mut shard.slots {
+            let mut record = Record::decode(&slot.bytes)?;
+            record.renew_all(now);
+            slot.keep(&record.encode());
+            slot.due_at = due_at(&record);
+            slot.write = LastWrite::new(slot.write.number(), &record);
+            streams += slot.write.streams();
+            bytes += slot.bytes.len();
+        }
+        shard.streams = streams;
+        shard.bytes = bytes;
+        records += shard.slots.len();
+        all_streams += streams;
     }
+    Ok((records, all_streams))
 }
 
 /// The locator is a hash already, keyed with a secret: what the shard did not use of it goes to
@@ -215,19 +380,9 @@ fn hash(at: Locator) -> u64 {
     rest | rest >> (rest_bits - 7) << 57
 }
 
-fn due_at(record: &Record) -> Timestamp {
-    record.due_at().unwrap_or(Timestamp::from_millis(u64::MAX))
-}
-
-fn streams_of(record: &Record) -> u16 {
-    u16::try_from(record.streams_len()).unwrap_or(u16::MAX)
-}
-
-/// Keeps `bytes`, in the memory at hand where they fit exactly, as a heartbeat's mostly do.
-fn keep(place: &mut Box<[u8]>, bytes: &[u8]) {
-    if place.len() == bytes.len() {
-        place.copy_from_slice(bytes);
-    } else {
-        *place = bytes.into();
-    }
+fn due_at(record: &Record) -> u32 {
+    let due_at = record.due_at().map(|at| at.as_millis().div_ceil(1000));
+    due_at.map_or(u32::MAX, |seconds| {
+        u32::try_from(seconds).unwrap_or(u32::MAX)
+    })
 }

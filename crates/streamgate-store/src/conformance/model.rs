@@ -18,7 +18,7 @@ pub(super) async fn any_sequence_of_swaps_does_what_a_map_would(trial: Trial) {
             random: Random(seed),
             first_place: seed << 32,
             there: HashMap::new(),
-            versions: HashSet::from([Version::ABSENT.0]),
+            versions: HashSet::new(),
             past: vec![Version::ABSENT],
         };
         for step in 0..STEPS {
@@ -33,7 +33,8 @@ struct Play {
     first_place: u64,
     /// The model.
     there: HashMap<u64, Versioned>,
-    versions: HashSet<u64>,
+    /// Those that each place had.
+    versions: HashSet<(u64, u64)>,
     past: Vec<Version>,
 }
 
@@ -83,7 +84,7 @@ impl Play {
             self.there.remove(&place);
             return;
         }
-        let is_new = self.versions.insert(version.0);
+        let is_new = version != Version::ABSENT && self.versions.insert((place, version.0));
         self.trial.same(&is_new, &true, "a version is new");
         self.past.push(version);
         self.there.insert(

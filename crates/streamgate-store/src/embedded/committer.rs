@@ -47,10 +47,11 @@ impl Committer {
             let done = match self.queue.next() {
                 Next::Abandon => return,
                 Next::Close(now) => return self.close(now.max(start)),
-                Next::Commit(batch) => {
-                    let watermark = batch.watermark.max(start);
-                    self.with_journal(|journal| journal.commit(&batch.ops, watermark))
-                        .map(|()| self.queue.committed(batch.last))
+                Next::Commit(commit) => {
+                    let watermark = commit.watermark.max(start);
+                    let table = Arc::clone(&self.table);
+                    self.with_journal(|journal| journal.commit(commit.batch, watermark, &table))
+                        .map(|()| self.queue.committed(commit.last))
                 }
             };
             if let Err(error) = done {
@@ -68,9 +69,9 @@ impl Committer {
 
     fn with_journal(
         &mut self,
-        act: impl FnOnce(&Journal) -> Result<(), JournalError>,
+        act: impl FnOnce(&mut Journal) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        self.journal.as_ref().map_or(Err(JournalError::Gone), act)
+        self.journal.as_mut().map_or(Err(JournalError::Gone), act)
     }
 
     /// Writes a fresh file, again and again until it works or the store is closed.

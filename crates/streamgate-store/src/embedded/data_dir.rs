@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use streamgate_core::{LocatorKey, Timestamp};
 
+use super::entry::{Batch, Op};
 use super::journal::{Journal, JournalError};
-use super::queue::Op;
 use super::trial::Trial;
 use crate::table::Table;
 
@@ -127,11 +127,12 @@ impl DataDir {
         }
     }
 
-    /// Opens the journal that was inspected, to write to it.
-    pub(super) fn open_journal(&self) -> Result<Journal, OpenError> {
+    /// Opens the journal that was inspected and whose log has so many bytes, to write to it.
+    pub(super) fn open_journal(&self, log_bytes: usize) -> Result<Journal, OpenError> {
         let file = self.open_file()?;
         guarded(|| {
-            let journal = Journal::open(FileBackend::new(file).map_err(redb::Error::from)?)?;
+            let backend = FileBackend::new(file).map_err(redb::Error::from)?;
+            let journal = Journal::open(backend, log_bytes)?;
             journal.begin()?;
             Ok(journal)
         })
@@ -164,12 +165,13 @@ impl DataDir {
                 OpenError::Io { path, source }
             }
             JournalError::Redb(redb::Error::DatabaseAlreadyOpen) => OpenError::InUse { path },
-            JournalError::Redb(_) | JournalError::Record(_) | JournalError::Gone => {
-                OpenError::Damaged {
-                    path,
-                    source: error,
-                }
-            }
+            JournalError::Redb(_)
+            | JournalError::Record(_)
+            | JournalError::Entry(_)
+            | JournalError::Gone => OpenError::Damaged {
+                path,
+                source: error,
+            },
         }
     }
 
@@ -180,7 +182,8 @@ impl DataDir {
             .map_err(|error| self.refusal(error))
     }
 
-    /// Writes a fresh journal from memory and puts it in the place of the failed one.
+    /// Writes a fresh journal from memory and puts it in the place of the one that is there,
+    /// which failed or is of an older format.
     pub(super) fn replace_journal(
         &self,
         key: &LocatorKey,
@@ -188,17 +191,17 @@ impl DataDir {
         watermark: Timestamp,
     ) -> Result<Journal, JournalError> {
         self.place(|backend| {
-            let journal = Journal::create(backend, key, watermark)?;
+            let mut journal = Journal::create(backend, key, watermark)?;
             journal.begin()?;
-            let mut ops = Vec::new();
-            table.each(|at, bytes| {
-                ops.push(Op { at, bytes });
-                if RECORDS_PER_COMMIT <= ops.len() {
-                    journal.commit(&std::mem::take(&mut ops), watermark)?;
+            let mut batch = Batch::default();
+            table.each(|at, number, bytes| {
+                batch.push(Op { number, at, bytes });
+                if RECORDS_PER_COMMIT <= batch.len() {
+                    journal.commit(std::mem::take(&mut batch), watermark, table)?;
                 }
                 Ok::<(), JournalError>(())
             })?;
-            journal.commit(&ops, watermark)?;
+            journal.commit(batch, watermark, table)?;
             Ok(journal)
         })
     }

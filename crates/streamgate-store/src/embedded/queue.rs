@@ -8,6 +8,7 @@ use streamgate_core::{Locator, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::entry::{Batch, Op};
 use crate::store::{BoxError, StoreError};
 
 /// How many writes may wait for the disk.
@@ -16,25 +17,19 @@ const WRITES_MAX: usize = 65_536;
 /// How long one commit may take before the store is not ready any more.
 pub(super) const COMMIT_MAX: Duration = Duration::from_secs(5);
 
-/// One record to write.
-pub(super) struct Op {
-    pub(super) at: Locator,
-    /// Empty to remove it.
-    pub(super) bytes: Box<[u8]>,
-}
-
 /// What the commit thread is to do next.
 pub(super) enum Next {
-    /// Write these in one commit; the last has this number.
-    Commit(Batch),
+    /// Write these in one commit.
+    Commit(Commit),
     /// Everything is written: say that the store was closed.
     Close(Timestamp),
     /// Leave the disk as it is.
     Abandon,
 }
 
-pub(super) struct Batch {
-    pub(super) ops: Vec<Op>,
+pub(super) struct Commit {
+    pub(super) batch: Batch,
+    /// The number of its last write.
     pub(super) last: u64,
     pub(super) watermark: Timestamp,
 }
@@ -46,7 +41,7 @@ pub(super) struct Queue {
 }
 
 struct State {
-    ops: Vec<Op>,
+    batch: Batch,
     last: u64,
     watermark: Timestamp,
     phase: Phase,
@@ -63,7 +58,6 @@ enum Phase {
     Abandoned,
 }
 
-#[derive(Clone, Default)]
 struct Progress {
     durable: u64,
     /// Why writes fail, while they do.
@@ -71,10 +65,11 @@ struct Progress {
 }
 
 impl Queue {
-    pub(super) fn new() -> Self {
+    /// A queue whose first write gets the number after `last`.
+    pub(super) fn after(last: u64) -> Self {
         let state = State {
-            ops: Vec::new(),
-            last: 0,
+            batch: Batch::default(),
+            last,
             watermark: Timestamp::default(),
             phase: Phase::Open,
             committing_since: None,
@@ -82,7 +77,10 @@ impl Queue {
         Self {
             state: Mutex::new(state),
             wake: Condvar::new(),
-            progress: watch::Sender::new(Progress::default()),
+            progress: watch::Sender::new(Progress {
+                durable: last,
+                failure: None,
+            }),
         }
     }
 
@@ -95,21 +93,19 @@ impl Queue {
     ) -> Result<u64, StoreError> {
         let mut state = self.state.lock();
         match state.phase {
-            Phase::Open if state.ops.len() < WRITES_MAX => {}
+            Phase::Open if state.batch.len() < WRITES_MAX => {}
             Phase::Open => return Err(StoreError::Overloaded { store: "embedded" }),
             Phase::Failing => return self.failure().and(Err(unavailable("the disk failed"))),
             Phase::Closing | Phase::Abandoned => return Err(unavailable("the store is closing")),
         }
-        state.ops.push(Op {
-            at,
-            bytes: bytes.into(),
-        });
         state.last += 1;
+        let number = state.last;
+        state.batch.push(Op { number, at, bytes });
         state.watermark = state.watermark.max(now);
-        if state.ops.len() == 1 {
+        if state.batch.len() == 1 {
             self.wake.notify_one();
         }
-        Ok(state.last)
+        Ok(number)
     }
 
     /// Waits until a write and all before it are on disk.
@@ -149,15 +145,15 @@ impl Queue {
     pub(super) fn next(&self) -> Next {
         let mut state = self.state.lock();
         self.wake.wait_while(&mut state, |state| {
-            state.ops.is_empty() && state.phase == Phase::Open
+            state.batch.is_empty() && state.phase == Phase::Open
         });
         match state.phase {
             Phase::Abandoned => Next::Abandon,
-            Phase::Closing if state.ops.is_empty() => Next::Close(state.watermark),
+            Phase::Closing if state.batch.is_empty() => Next::Close(state.watermark),
             Phase::Open | Phase::Closing => {
                 state.committing_since = Some(Instant::now());
-                Next::Commit(Batch {
-                    ops: std::mem::take(&mut state.ops),
+                Next::Commit(Commit {
+                    batch: std::mem::take(&mut state.batch),
                     last: state.last,
                     watermark: state.watermark,
                 })
@@ -180,7 +176,7 @@ impl Queue {
         if state.phase == Phase::Open {
             state.phase = Phase::Failing;
         }
-        state.ops.clear();
+        state.batch = Batch::default();
         state.committing_since = None;
         self.progress
             .send_modify(|progress| progress.failure = Some(failure));

@@ -6,6 +6,7 @@ mod directory;
 mod failing;
 mod foreign;
 mod format;
+mod log;
 mod power_failures;
 mod restart;
 mod sim_disk;
@@ -34,7 +35,7 @@ const JOURNAL: &str = "streams.redb";
 fn without_disk() -> EmbeddedStore {
     EmbeddedStore {
         table: Arc::new(Table::new()),
-        queue: Arc::new(Queue::new()),
+        queue: Arc::new(Queue::after(0)),
         committer: Mutex::new(None),
     }
 }

@@ -32,7 +32,7 @@ fn one_pass_of_due_looks_at_every_shard_and_no_call_looks_at_more_than_its_part(
     let places = (0..SHARDS as u64).map(at);
     places
         .clone()
-        .for_each(|at| table.restore(at, &record_of(1)));
+        .for_each(|at| put(&table, at.bits(), &record_of(1)));
     let calls = SHARDS.div_ceil(SHARDS_PER_SWEEP);
     assert_eq!(calls, 100);
     let mut found = BTreeSet::new();
@@ -53,8 +53,8 @@ fn a_call_of_due_ends_with_the_shard_that_fills_it() {
     let table = Table::new();
     let in_shard = |shard: u64, n: u64| at(n << SHARDS.trailing_zeros() | shard);
     let (first, others) = (DUE_MAX as u64 + 10, 5);
-    (0..first).for_each(|n| table.restore(in_shard(0, n), &record_of(1)));
-    (0..others).for_each(|n| table.restore(in_shard(1, n), &record_of(1)));
+    (0..first).for_each(|n| put(&table, in_shard(0, n).bits(), &record_of(1)));
+    (0..others).for_each(|n| put(&table, in_shard(1, n).bits(), &record_of(1)));
     assert_eq!(table.due(END).len(), DUE_MAX + 10, "all of the first shard");
     assert_eq!(table.due(END).len(), 5, "the next call goes on after it");
 }
@@ -132,14 +132,14 @@ fn each_shows_every_record_once_and_locks_none_meanwhile() {
     let mut random = Random(3);
     let places: BTreeSet<Locator> = (0..5_000).map(|_| at(random.next())).collect();
     for (n, &at) in (1..).zip(&places) {
-        table.restore(at, &record_of(n));
+        put(&table, at.bits(), &record_of(n));
     }
     let mut shown = Vec::new();
     table
-        .each(|at, bytes| {
+        .each(|at, _, bytes| {
             // Whoever asks for a record meanwhile is answered.
             let record = table.load(at)?.record;
-            assert_eq!(*bytes, record.encode());
+            assert_eq!(bytes, record.encode());
             shown.push((at, number_in(&record)));
             Ok::<(), StoreError>(())
         })

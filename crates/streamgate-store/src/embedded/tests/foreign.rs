@@ -7,8 +7,9 @@ use redb::{Database, TableDefinition};
 use streamgate_core::LocatorKey;
 
 use super::{JOURNAL, OpenError, at, journal_bytes, millis, open, refusal};
+use crate::embedded::entry::{Batch, Op};
 use crate::embedded::journal::Journal;
-use crate::embedded::queue::Op;
+use crate::table::Table;
 
 const HEADER: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("header");
 
@@ -103,7 +104,7 @@ fn a_header_that_lacks_something_is_not_ours() {
 
 #[test]
 fn another_format_is_named() {
-    for found in [0, 2, 255] {
+    for found in [0, 3, 255] {
         let error = refused(|path| {
             journal_with(path, |header| {
                 header.insert("format", [found].as_slice()).unwrap();
@@ -124,12 +125,14 @@ fn a_record_that_cannot_be_read_is_damage() {
         let error = refused(|path| {
             let backend = redb::backends::FileBackend::new(fs::File::create_new(path).unwrap());
             let key = LocatorKey::from_bytes([1; 16]);
-            let journal = Journal::create(backend.unwrap(), &key, millis(0)).unwrap();
-            let op = Op {
+            let mut journal = Journal::create(backend.unwrap(), &key, millis(0)).unwrap();
+            let mut batch = Batch::default();
+            batch.push(Op {
+                number: 1,
                 at: at(1),
-                bytes: bytes.into(),
-            };
-            journal.commit(&[op], millis(0)).unwrap();
+                bytes,
+            });
+            journal.commit(batch, millis(0), &Table::new()).unwrap();
         });
         assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
         let expected =

@@ -10,8 +10,9 @@ use streamgate_core::{LocatorKey, Timestamp};
 
 use super::sim_disk::{SimDisk, Sync};
 use crate::conformance::{Random, at};
-use crate::embedded::journal::Journal;
-use crate::embedded::queue::Op;
+use crate::embedded::entry::{Batch, Op};
+use crate::embedded::journal::{Journal, JournalError};
+use crate::table::Table;
 
 /// On two threads.
 const FAILURES: u64 = 100_000;
@@ -20,6 +21,8 @@ const FAILURES_PER_DISK: u64 = 100;
 /// A life ends at the latest after so many changes of the disk.
 const CHANGES_MAX: u64 = 60;
 const PLACES: u64 = 60;
+/// So long a log that every commit takes old entries away.
+const EVERY_COMMIT_CLEANS: usize = 1 << 40;
 
 const KEY: LocatorKey = LocatorKey::from_bytes([7; 16]);
 
@@ -55,6 +58,7 @@ fn of_100_000_power_failures_none_loses_what_was_acknowledged() {
             "that took a batch back that was never acknowledged",
         ),
         (tally.closed, "after the file was closed in order"),
+        (tally.cleaned, "with old entries taken away"),
     ] {
         assert!(100 < count, "only {count} power failures {what}");
     }
@@ -112,6 +116,7 @@ struct Tally {
     kept_in_flight: u64,
     lost_in_flight: u64,
     closed: u64,
+    cleaned: u64,
     found_out: u64,
 }
 
@@ -126,6 +131,7 @@ impl AddAssign for Tally {
         self.kept_in_flight += other.kept_in_flight;
         self.lost_in_flight += other.lost_in_flight;
         self.closed += other.closed;
+        self.cleaned += other.cleaned;
         self.found_out += other.found_out;
     }
 }
@@ -138,24 +144,50 @@ struct Content {
     was_closed: bool,
 }
 
-impl Content {
+/// A journal as it was read.
+struct Found {
+    content: Content,
+    table: Table,
+    /// The numbers of the oldest write that is still there, and of the last.
+    first: u64,
+    last: u64,
+}
+
+impl Found {
     fn of(journal: &Journal) -> Result<Self, String> {
         let header = journal.header();
         if header.key != KEY {
             return Err("the locator key is another".into());
         }
-        let mut records = BTreeMap::new();
-        journal
-            .each(|at, bytes| {
-                records.insert(at.bits(), bytes.to_vec());
-                Ok(())
-            })
-            .map_err(|error| format!("what is there can't be read: {error}"))?;
-        Ok(Self {
-            records,
-            watermark: header.watermark,
-            was_closed: header.was_closed,
-        })
+        let mut found = Self {
+            content: Content {
+                watermark: header.watermark,
+                was_closed: header.was_closed,
+                ..Content::default()
+            },
+            table: Table::new(),
+            first: u64::MAX,
+            last: 0,
+        };
+        let read = journal.each(|op| {
+            found.content.put(op);
+            found.table.restore(op.at, op.number, op.bytes);
+            found.first = found.first.min(op.number);
+            found.last = found.last.max(op.number);
+            Ok::<(), JournalError>(())
+        });
+        read.map_err(|error| format!("what is there can't be read: {error}"))?;
+        Ok(found)
+    }
+}
+
+impl Content {
+    fn put(&mut self, op: Op<'_>) {
+        if op.bytes.is_empty() {
+            self.records.remove(&op.at.bits());
+        } else {
+            self.records.insert(op.at.bits(), op.bytes.to_vec());
+        }
     }
 }
 
@@ -169,6 +201,8 @@ struct Life {
     acknowledged: Content,
     /// What was being written at the power failure.
     in_flight: Option<Content>,
+    /// The number of the last write.
+    last: u64,
     tally: Tally,
 }
 
@@ -180,6 +214,7 @@ impl Life {
             image: None,
             acknowledged: Content::default(),
             in_flight: None,
+            last: 0,
             tally: Tally::default(),
         }
     }
@@ -192,14 +227,17 @@ impl Life {
         let is_placed = self.image.is_some();
         let opened = if is_placed {
             self.inspect(&disk)?;
-            Journal::open(disk.clone())
+            Journal::open(disk.clone(), EVERY_COMMIT_CLEANS)
         } else {
             Journal::create(disk.clone(), &KEY, Timestamp::default())
         };
         match opened {
-            Ok(journal) if is_placed => {
-                self.check(Content::of(&journal)?)?;
-                self.work(&journal, &disk);
+            Ok(mut journal) if is_placed => {
+                let found = Found::of(&journal)?;
+                self.check(found.content)?;
+                self.tally.cleaned += u64::from(1 < found.first && found.first < u64::MAX);
+                self.last = found.last;
+                self.work(&mut journal, &found.table, &disk);
             }
             // It gets its name when it is complete, closed and synced.
             Ok(journal) => {
@@ -230,7 +268,7 @@ impl Life {
         }
         let found =
             Journal::inspect(disk.copy()).map_err(|error| format!("it is refused: {error}"))?;
-        self.check(Content::of(&found)?)
+        self.check(Found::of(&found)?.content)
     }
 
     /// What is there is what was acknowledged, or that and what was being written.
@@ -254,14 +292,14 @@ impl Life {
     }
 
     /// Works as the committer does, until it has had enough or the power fails.
-    fn work(&mut self, journal: &Journal, disk: &SimDisk) {
+    fn work(&mut self, journal: &mut Journal, table: &Table, disk: &SimDisk) {
         let mut next = self.acknowledged.clone();
         next.was_closed = false;
         let began = self.write(next, || journal.begin().is_ok());
         let batches = self.random.below(6);
         let mut went_on = began;
         for _ in 0..batches {
-            went_on = went_on && self.commit(journal);
+            went_on = went_on && self.commit(journal, table);
         }
         if went_on && self.random.once_in(4) {
             let mut next = self.acknowledged.clone();
@@ -280,24 +318,29 @@ impl Life {
     }
 
     /// Commits a random batch; false when the power failed meanwhile.
-    fn commit(&mut self, journal: &Journal) -> bool {
+    fn commit(&mut self, journal: &mut Journal, table: &Table) -> bool {
         let mut next = self.acknowledged.clone();
         let elapsed = self.random.below(1_000);
         next.watermark = next
             .watermark
             .plus(std::time::Duration::from_millis(elapsed));
-        let ops: Vec<Op> = (0..1 + self.random.below(12)).map(|_| self.op()).collect();
-        for op in &ops {
-            if op.bytes.is_empty() {
-                next.records.remove(&op.at.bits());
-            } else {
-                next.records.insert(op.at.bits(), op.bytes.to_vec());
-            }
+        let mut batch = Batch::default();
+        for _ in 0..1 + self.random.below(12) {
+            let (place, bytes) = (at(self.random.below(PLACES)), self.bytes());
+            self.last += 1;
+            let op = Op {
+                number: self.last,
+                at: place,
+                bytes: &bytes,
+            };
+            next.put(op);
+            table.restore(place, self.last, &bytes);
+            batch.push(op);
         }
-        let watermark = next.watermark;
-        let is_done = self.write(next, || journal.commit(&ops, watermark).is_ok());
+        let (watermark, writes) = (next.watermark, batch.len() as u64);
+        let is_done = self.write(next, || journal.commit(batch, watermark, table).is_ok());
         if is_done {
-            self.tally.acknowledged += ops.len() as u64;
+            self.tally.acknowledged += writes;
         }
         is_done
     }
@@ -312,16 +355,14 @@ impl Life {
         is_done
     }
 
-    fn op(&mut self) -> Op {
+    /// A record, or none.
+    fn bytes(&mut self) -> Vec<u8> {
         let length = match self.random.below(16) {
             0..4 => 0,
             4..15 => self.random.below(300),
             _ => self.random.below(9_000),
         };
         let fill = self.random.next().to_le_bytes()[0];
-        Op {
-            at: at(self.random.below(PLACES)),
-            bytes: (0..length).map(|_| fill).collect(),
-        }
+        (0..length).map(|_| fill).collect()
     }
 }

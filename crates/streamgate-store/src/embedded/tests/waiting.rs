@@ -10,18 +10,39 @@ use streamgate_core::{Denial, Heartbeat, Record, Started, Target, Timestamp};
 
 use super::{EmbeddedStore, LeaseStore, Swap, Write, at, millis, record_of, soon, without_disk};
 use crate::conformance::{a_start, id, policy, user};
-use crate::embedded::queue::{Batch, COMMIT_MAX, Next};
+use crate::embedded::entry;
+use crate::embedded::queue::{COMMIT_MAX, Next};
 use crate::{StoreError, Version};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
 
-fn next_batch(store: &EmbeddedStore) -> Batch {
-    match store.queue.next() {
-        Next::Commit(batch) => batch,
-        Next::Close(_) | Next::Abandon => panic!("nobody asked for the end"),
+/// What the commit thread is given to write.
+struct Given {
+    /// Places and bytes.
+    writes: Vec<(u64, Vec<u8>)>,
+    last: u64,
+    watermark: Timestamp,
+}
+
+fn next_batch(store: &EmbeddedStore) -> Given {
+    let Next::Commit(commit) = store.queue.next() else {
+        panic!("nobody asked for the end")
+    };
+    let mut given = Given {
+        writes: Vec::new(),
+        last: commit.last,
+        watermark: commit.watermark,
+    };
+    for entry in commit.batch.into_entries(commit.watermark) {
+        let read = entry::read(&entry, |op| {
+            given.writes.push((op.at.bits(), op.bytes.to_vec()));
+            Ok::<(), entry::EntryError>(())
+        });
+        assert_eq!(read.unwrap(), given.watermark);
     }
+    given
 }
 
 /// Asks for a swap and lets it go as far as it can.
@@ -104,7 +125,7 @@ async fn a_yes_waits_for_the_write_that_it_stands_on_and_a_no_does_not() {
     assert!(matches!(denied, Started::Denied(Denial { holders, .. }) if holders.len() == 3));
 
     let batch = next_batch(&store);
-    assert_eq!(batch.ops.len(), 2, "the heartbeat goes to no disk");
+    assert_eq!(batch.writes.len(), 2, "the heartbeat goes to no disk");
     for answer in [&mut first, &mut second, &mut third] {
         assert!(is_waiting(answer), "answered during the sync");
     }
@@ -150,10 +171,10 @@ async fn writes_go_to_the_disk_in_the_order_of_the_decisions_and_each_waits_for_
     let mut early = ask(&store, 4, Version::ABSENT, &records[0], Write::Durable);
     let mut middle = ask(&store, 2, Version::ABSENT, &records[1], Write::Durable);
     let batch = next_batch(&store);
-    let places: Vec<u64> = batch.ops.iter().map(|op| op.at.bits()).collect();
+    let places: Vec<u64> = batch.writes.iter().map(|write| write.0).collect();
     assert_eq!(places, [4, 2]);
     assert_eq!(batch.watermark, NOW);
-    assert_eq!(&*batch.ops[1].bytes, records[1].encode());
+    assert_eq!(batch.writes[1].1, records[1].encode());
 
     let mut late = ask(&store, 1, Version::ABSENT, &records[2], Write::Durable);
     store.queue.committed(batch.last);
@@ -170,7 +191,7 @@ async fn a_caller_who_goes_away_leaves_its_write_in_the_queue() {
     drop(ask(&store, 1, Version::ABSENT, &record, Write::Durable));
     assert_eq!(store.load(at(1)).await.unwrap().record, record);
     let batch = next_batch(&store);
-    assert_eq!(&*batch.ops[0].bytes, record.encode());
+    assert_eq!(batch.writes[0].1, record.encode());
 }
 
 #[tokio::test]
@@ -179,7 +200,7 @@ async fn what_waits_when_the_store_is_closed_is_written_first() {
     let put = ask(&store, 1, Version::ABSENT, &record_of(1), Write::Durable);
     store.queue.close(millis(9_000));
     let batch = next_batch(&store);
-    assert_eq!(batch.ops.len(), 1);
+    assert_eq!(batch.writes.len(), 1);
     store.queue.committed(batch.last);
     soon(put).await.unwrap();
     assert!(matches!(store.queue.next(), Next::Close(now) if now == millis(9_000)));
@@ -213,7 +234,7 @@ async fn a_full_queue_refuses_durable_writes_and_nothing_else() {
     store.ready().unwrap();
 
     let batch = next_batch(&store);
-    assert_eq!(batch.ops.len(), 65_536);
+    assert_eq!(batch.writes.len(), 65_536);
     let taken = ask(&store, 70_000, Version::ABSENT, &record, Write::Durable);
     store.queue.committed(batch.last);
     for answer in waiting {

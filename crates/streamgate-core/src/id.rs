@@ -1,6 +1,6 @@
 //! Stream ids, and the locators inside those that we mint.
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 use core::hash::Hasher;
 
@@ -8,6 +8,8 @@ use minicbor::data::Type;
 use minicbor::decode::{Decode, Decoder, Error};
 use minicbor::encode::{Encode, Encoder, Write};
 use siphasher::sip::SipHasher24;
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use crate::text::TextError;
 use crate::text::UserId;
@@ -96,19 +98,24 @@ pub struct StreamId(Form);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Form {
     Uuid(u128),
-    Chosen(Box<str>),
+    Chosen(Arc<str>),
 }
 
 impl StreamId {
     /// The most characters an id may have.
     pub const BYTES_MAX: usize = 64;
 
+    /// How many characters an id has that we mint.
+    pub const MINTED_LEN: usize = Hyphenated::LENGTH;
+
     /// Takes an id of 1 to 64 characters of `[A-Za-z0-9._~-]`.
     ///
     /// # Errors
     /// Says which of these rules the text breaks.
     pub fn parse(text: &str) -> Result<Self, TextError> {
-        if text.is_empty() {
+        if let Some(bits) = canonical_uuid(text) {
+            Ok(Self(Form::Uuid(bits)))
+        } else if text.is_empty() {
             Err(TextError::Empty)
         } else if Self::BYTES_MAX < text.len() {
             Err(TextError::TooLong {
@@ -120,9 +127,7 @@ impl StreamId {
         {
             Err(TextError::Foreign)
         } else {
-            Ok(Self(
-                canonical_uuid(text).map_or_else(|| Form::Chosen(text.into()), Form::Uuid),
-            ))
+            Ok(Self(Form::Chosen(text.into())))
         }
     }
 
@@ -133,6 +138,14 @@ impl StreamId {
         let middle = u128::from(at.bits() & 0xfff) << 64;
         let low = u128::from(random) & RANDOM_MASK;
         Self(Form::Uuid(high | VERSION_8 | middle | VARIANT | low))
+    }
+
+    /// Its text, which may be made in `place`.
+    pub fn text<'a>(&'a self, place: &'a mut [u8; Self::MINTED_LEN]) -> &'a str {
+        match &self.0 {
+            Form::Chosen(text) => text,
+            Form::Uuid(bits) => Uuid::from_u128(*bits).hyphenated().encode_lower(place),
+        }
     }
 
     /// The locator inside, when the id has the form of those that we mint.
@@ -154,39 +167,15 @@ impl StreamId {
 /// Reads the 8-4-4-4-12 form in lower case (RFC 9562, section 4); another spelling of the same
 /// UUID is another id.
 fn canonical_uuid(text: &str) -> Option<u128> {
-    let dashes_in_place = text
-        .bytes()
-        .enumerate()
-        .all(|(i, b)| (b == b'-') == [8, 13, 18, 23].contains(&i));
-    if text.len() != 36 || !dashes_in_place {
-        return None;
-    }
-    text.bytes()
-        .filter(|b| *b != b'-')
-        .try_fold(0, |bits: u128, b| {
-            let digit = match b {
-                b'0'..=b'9' => b - b'0',
-                b'a'..=b'f' => b - b'a' + 10,
-                _ => return None,
-            };
-            Some(bits << 4 | u128::from(digit))
-        })
+    let is_canonical =
+        text.len() == Hyphenated::LENGTH && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    let uuid = is_canonical.then(|| Uuid::try_parse(text))?;
+    uuid.ok().map(|uuid| uuid.as_u128())
 }
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Form::Chosen(text) => f.write_str(text),
-            Form::Uuid(bits) => write!(
-                f,
-                "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-                bits >> 96,
-                (bits >> 80) & 0xffff,
-                (bits >> 64) & 0xffff,
-                (bits >> 48) & 0xffff,
-                bits & 0xffff_ffff_ffff,
-            ),
-        }
+        f.write_str(self.text(&mut [0; Self::MINTED_LEN]))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Names that come from outside, parsed once into types that keep their bounds.
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::fmt;
 
 use minicbor::decode::{Decode, Decoder, Error};
@@ -26,23 +26,32 @@ pub enum TextError {
     Foreign,
 }
 
-fn checked(text: &str, max: usize) -> Result<Box<str>, TextError> {
+fn checked(text: &str, max: usize) -> Result<Arc<str>, TextError> {
     if text.is_empty() {
         Err(TextError::Empty)
     } else if max < text.len() {
         Err(TextError::TooLong { max })
-    } else if text.chars().any(char::is_control) {
+    } else if has_control(text) {
         Err(TextError::Control)
     } else {
         Ok(text.into())
     }
 }
 
+fn has_control(text: &str) -> bool {
+    let is_visible_ascii = text
+        .bytes()
+        .fold(true, |all, byte| all & matches!(byte, 0x20..0x7f));
+    !is_visible_ascii && text.chars().any(char::is_control)
+}
+
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $max:literal) => {
         $(#[$doc])*
+        ///
+        /// Cheap to clone: clones share their text.
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The most UTF-8 bytes it may have.

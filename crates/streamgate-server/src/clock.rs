@@ -17,12 +17,6 @@ pub(crate) trait Clock: Send + Sync + 'static {
 
     /// The clock on the wall, for people.
     fn wall(&self) -> WallTime;
-
-    /// What the clock on the wall shows when the lease clock shows `at`.
-    fn wall_at(&self, at: Timestamp) -> WallTime {
-        let (now, wall) = (self.now().as_millis(), self.wall().as_millis());
-        WallTime::from_millis((wall + at.as_millis()).saturating_sub(now))
-    }
 }
 
 /// The lease clock of one machine: it goes on from where the last process left it, by the

@@ -20,23 +20,20 @@ mod tests;
 
 use std::sync::Arc;
 
-use axum::middleware::{from_fn_with_state, map_response};
-use axum::{Extension, Router};
+use axum::Router;
+use axum::middleware::map_response;
 use streamgate_core::{Limit, Terms};
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_http::trace::TraceLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::extract::BodyMax;
-use self::layers::Gate;
 use self::problem::Problem;
 use crate::config::{HttpConfig, Plans};
 use crate::limiter::Limiter;
 use crate::metrics::Metrics;
 
+pub(crate) use self::extract::RawBody;
+pub(crate) use self::layers::{Entry, Passage};
 pub(crate) use self::openapi::document as openapi_document;
 
 /// How many bytes a request body may have.
@@ -74,13 +71,10 @@ fn starts() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(start::start))
 }
 
-fn batches() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(heartbeat::batch))
-}
-
 fn streams() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(heartbeat::heartbeat))
+        .routes(routes!(heartbeat::batch))
         .routes(routes!(heartbeat::of_user))
         .routes(routes!(stop::delete))
         .routes(routes!(stop::stop))
@@ -105,34 +99,15 @@ fn system() -> OpenApiRouter<Api> {
 
 /// The whole service. Probes and metrics answer however busy it is.
 pub(crate) fn router(api: &Api, config: &HttpConfig) -> Router {
-    let gate = Gate::new(config, Arc::clone(&api.0.metrics));
-    let narrow = |routes: Router<Api>| {
-        routes.route_layer(from_fn_with_state(gate.clone(), layers::admit_start))
-    };
-    let guarded = |routes: Router<Api>, body_max| {
-        routes
-            .layer(Extension(BodyMax(body_max)))
-            .layer(CatchPanicLayer::custom(layers::answer_panic))
-            .layer(from_fn_with_state(gate.clone(), layers::admit))
-            .layer(from_fn_with_state(config.deadline, layers::deadline))
-            .layer(map_response(problem::render_bare))
-            .layer(map_response(layers::keep_out_of_caches))
-    };
-    let seed = guarded(narrow(seed_routes().into()), BODY_MAX).layer(map_response(seed::envelope));
-    guarded(narrow(starts().into()), BODY_MAX)
-        .merge(guarded(streams().into(), BODY_MAX))
-        .merge(guarded(batches().into(), BATCH_BODY_MAX))
-        .merge(seed)
-        .merge(Router::from(system()))
+    let passage = Passage::new(config, Arc::clone(&api.0.metrics));
+    let seed = passage.guard(Entry::Start, seed_routes().into());
+    let others = Router::from(system())
         .merge(openapi::routes())
-        .fallback(async || Problem::not_found())
-        .layer(map_response(problem::render_bare))
-        .layer(from_fn_with_state(
-            Arc::clone(&api.0.metrics),
-            layers::measure,
-        ))
-        .layer(TraceLayer::new_for_http().on_failure(()))
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(SetRequestIdLayer::x_request_id(layers::RequestIds::new()))
+        .fallback(async || Problem::not_found());
+    passage
+        .guard(Entry::Start, starts().into())
+        .merge(passage.guard(Entry::Bounded, streams().into()))
+        .merge(seed.layer(map_response(seed::envelope)))
+        .merge(passage.guard(Entry::Always, others))
         .with_state(api.clone())
 }

@@ -9,6 +9,12 @@ mod config;
 mod http;
 mod limiter;
 mod metrics;
+mod noop;
 mod sweeper;
 
 pub use cli::main;
+pub use noop::noop;
+
+/// Half of a request's cost above the network is memory that lives for one request.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

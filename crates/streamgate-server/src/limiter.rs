@@ -224,7 +224,7 @@ impl Limiter {
     }
 
     async fn load(&self, at: Locator) -> Result<Versioned, StoreError> {
-        let timer = self.0.metrics.store_timer("load");
+        let timer = self.0.metrics.load_timer();
         let loaded = self.0.store.load(at).await;
         timer.stop(loaded.is_ok());
         loaded
@@ -247,7 +247,7 @@ impl Limiter {
             let Some(write) = write else {
                 return Ok(answer);
             };
-            let timer = self.0.metrics.store_timer("swap");
+            let timer = self.0.metrics.swap_timer();
             let swap = Swap {
                 at,
                 seen: version,

@@ -1,9 +1,13 @@
 //! What the service counts, for Prometheus. Labels come from small fixed sets; no user, device
 //! or stream is ever one.
 
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use axum::extract::MatchedPath;
+use http::StatusCode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -50,9 +54,55 @@ struct StoreCall {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HttpCall {
-    method: String,
-    route: String,
+    method: &'static str,
+    route: Route,
     status: u16,
+}
+
+/// The pattern that a request's path matched, or none.
+#[derive(Clone, Debug)]
+struct Route(Option<MatchedPath>);
+
+impl Route {
+    fn as_str(&self) -> &str {
+        self.0.as_ref().map_or("none", MatchedPath::as_str)
+    }
+}
+
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Route {}
+
+impl Hash for Route {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl EncodeLabelValue for Route {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.as_str().encode(encoder)
+    }
+}
+
+/// How long the calls of one operation of the store took.
+struct Calls {
+    ok: Histogram,
+    refused: Histogram,
+}
+
+impl Calls {
+    fn new(operation: &'static str, store: &Family<StoreCall, Histogram>) -> Self {
+        let result = |result| store.get_or_create_owned(&StoreCall { operation, result });
+        Self {
+            ok: result("ok"),
+            refused: result("refused"),
+        }
+    }
 }
 
 /// All counters, gauges and histograms of the process.
@@ -62,7 +112,8 @@ pub(crate) struct Metrics {
     heartbeats: Family<Outcome, Counter>,
     ended: Family<Cause, Counter>,
     live: Gauge,
-    store: Family<StoreCall, Histogram>,
+    loads: Calls,
+    swaps: Calls,
     http: Family<HttpCall, Histogram>,
     shed: Counter,
 }
@@ -70,21 +121,23 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
+        let store = Family::new_with_constructor(histogram);
         let mut metrics = Self {
             registry: Registry::with_prefix("streamgate"),
             starts: Family::default(),
             heartbeats: Family::default(),
             ended: Family::default(),
             live: Gauge::default(),
-            store: Family::new_with_constructor(histogram),
+            loads: Calls::new("load", &store),
+            swaps: Calls::new("swap", &store),
             http: Family::new_with_constructor(histogram),
             shed: Counter::default(),
         };
-        metrics.register();
+        metrics.register(store);
         metrics
     }
 
-    fn register(&mut self) {
+    fn register(&mut self, store: Family<StoreCall, Histogram>) {
         let registry = &mut self.registry;
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The version that runs", version);
@@ -108,7 +161,7 @@ impl Metrics {
             "store",
             "How long the store took, by operation and result",
             Unit::Seconds,
-            self.store.clone(),
+            store,
         );
         registry.register_with_unit(
             "http_request",
@@ -165,22 +218,29 @@ impl Metrics {
         self.shed.inc();
     }
 
-    pub(crate) fn http(&self, method: &str, route: &str, status: u16, took: Duration) {
+    pub(crate) fn http(
+        &self,
+        method: &'static str,
+        route: Option<MatchedPath>,
+        status: StatusCode,
+        took: Duration,
+    ) {
         let call = HttpCall {
-            method: method.into(),
-            route: route.into(),
-            status,
+            method,
+            route: Route(route),
+            status: status.as_u16(),
         };
         self.http.get_or_create(&call).observe(took.as_secs_f64());
     }
 
-    /// Starts to time an operation of the store.
-    pub(crate) fn store_timer(&self, operation: &'static str) -> StoreTimer<'_> {
-        StoreTimer {
-            metrics: self,
-            operation,
-            began: instant(),
-        }
+    /// Starts to time a load.
+    pub(crate) fn load_timer(&self) -> StoreTimer<'_> {
+        StoreTimer::new(&self.loads)
+    }
+
+    /// Starts to time a swap.
+    pub(crate) fn swap_timer(&self) -> StoreTimer<'_> {
+        StoreTimer::new(&self.swaps)
     }
 
     /// Everything in the text format of Prometheus (OpenMetrics 1.0).
@@ -196,22 +256,20 @@ impl Metrics {
 
 /// A running operation of the store.
 pub(crate) struct StoreTimer<'a> {
-    metrics: &'a Metrics,
-    operation: &'static str,
+    calls: &'a Calls,
     began: Instant,
 }
 
-impl StoreTimer<'_> {
+impl<'a> StoreTimer<'a> {
+    fn new(calls: &'a Calls) -> Self {
+        let began = instant();
+        Self { calls, began }
+    }
+
     /// The operation is done.
     pub(crate) fn stop(self, is_ok: bool) {
-        let result = if is_ok { "ok" } else { "refused" };
-        let call = StoreCall {
-            operation: self.operation,
-            result,
-        };
-        self.metrics
-            .store
-            .get_or_create(&call)
-            .observe(self.began.elapsed().as_secs_f64());
+        let Calls { ok, refused } = self.calls;
+        let histogram = if is_ok { ok } else { refused };
+        histogram.observe(self.began.elapsed().as_secs_f64());
     }
 }

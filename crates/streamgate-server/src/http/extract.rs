@@ -29,14 +29,14 @@ const IGNORED_BODY: Duration = Duration::from_secs(1);
 /// How much an error answer repeats of what its caller wrote.
 const ECHO_CHARACTERS_MAX: usize = 200;
 
-/// A JSON body.
-pub(super) struct Body<T>(pub(super) T);
+/// A JSON body of at most `BYTES_MAX` bytes.
+pub(super) struct Body<T, const BYTES_MAX: usize = BODY_MAX>(pub(super) T);
 
 /// A JSON body, or none at all, or `null`.
 pub(super) struct Lenient<T>(pub(super) T);
 
 /// A body as it came, whatever it claims to be.
-pub(super) struct RawBody(pub(super) Bytes);
+pub(crate) struct RawBody(pub(super) Bytes);
 
 /// A body that is not looked at.
 pub(super) struct IgnoredBody(axum::body::Body);
@@ -47,12 +47,16 @@ pub(super) struct Path<T>(pub(super) T);
 /// The parameters of the query.
 pub(super) struct Query<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S, T, const BYTES_MAX: usize> FromRequest<S> for Body<T, BYTES_MAX>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let is_json = says_json(request.headers());
-        let bytes = read(request).await?;
+        let bytes = read(request, BYTES_MAX).await?;
         if !is_json {
             return Err(Problem::unsupported_media_type());
         }
@@ -65,7 +69,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Lenient<T
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let is_json = says_json(request.headers());
-        let bytes = read(request).await?;
+        let bytes = read(request, BODY_MAX).await?;
         if bytes.is_empty() {
             Ok(Self(T::default()))
         } else if is_json {
@@ -82,7 +86,7 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        read(request).await.map(Self)
+        read(request, BODY_MAX).await.map(Self)
     }
 }
 
@@ -134,19 +138,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// How many bytes the body of a request may have; its route says.
-#[derive(Clone, Copy)]
-pub(super) struct BodyMax(pub(super) usize);
-
-/// Reads a body within the route's bound. One that says beforehand that it is larger is refused
-/// at once, not when it has come.
-async fn read(request: Request) -> Result<Bytes, Problem> {
-    let BodyMax(bytes_max) = *request
-        .extensions()
-        .get()
-        .expect("every route with a body has its bound");
+/// Reads a body of at most `bytes_max` bytes. One that says beforehand that it is larger is
+/// refused at once, not when it has come.
+async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
     if (bytes_max as u64) < request.body().size_hint().lower() {
         return Err(Problem::payload_too_large(bytes_max));
+    }
+    if request.body().is_end_stream() {
+        return Ok(Bytes::new());
     }
     match Limited::new(request.into_body(), bytes_max).collect().await {
         Ok(body) => Ok(body.to_bytes()),

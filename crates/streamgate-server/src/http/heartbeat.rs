@@ -1,6 +1,5 @@
 //! Heartbeats, one at a time or a thousand.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
@@ -9,14 +8,16 @@ use serde::{Deserialize, Serialize};
 use streamgate_core::{Beat, ContentId, Heartbeat, Playback, Target, UserId};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Api;
 use super::extract::{Body, Lenient, Path, Query, parse_optional, stream_id, user_id};
 use super::names::{ContentName, Named, StreamName, UserName};
 use super::problem::{Code, Problem, ProblemBody, successor};
-use super::views::{StreamBody, Viewer};
+use super::views::{StreamBody, Viewer, json, push_json};
+use super::{Api, BATCH_BODY_MAX};
 
 /// How many heartbeats a batch may have.
 const BATCH_MAX: usize = 1000;
+/// How many bytes most results of a batch have at the most.
+const RESULT_BYTES: usize = 400;
 
 /// What a player may say with a heartbeat; nothing said, nothing changed.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -147,8 +148,9 @@ async fn beat(
         Beat::Over(over) => return Err(Problem::over(&over)),
         Beat::Unknown => return Err(Problem::stream_unknown()),
     };
-    let headers = viewer.place_headers(&place);
-    Ok((headers, Json(viewer.stream(&place, resumed, &[]))).into_response())
+    let mut response = viewer.stream(&place, resumed, &[]).into_response();
+    viewer.put_place(response.headers_mut(), &place);
+    Ok(response)
 }
 
 /// Up to 1,000 heartbeats.
@@ -182,6 +184,35 @@ struct BatchItem {
 #[schema(as = HeartbeatBatchResults)]
 pub(super) struct BatchResults {
     results: Vec<BatchResult>,
+}
+
+impl IntoResponse for BatchResults {
+    fn into_response(self) -> Response {
+        let mut out = Vec::with_capacity(RESULT_BYTES * (self.results.len() + 1));
+        out.extend_from_slice(br#"{"results":["#);
+        for (i, result) in self.results.iter().enumerate() {
+            if 0 < i {
+                out.push(b',');
+            }
+            result.push_to(&mut out);
+        }
+        out.extend_from_slice(b"]}");
+        json(out)
+    }
+}
+
+impl BatchResult {
+    /// Appends what serde would write of it.
+    fn push_to(&self, out: &mut Vec<u8>) {
+        let Some(stream) = &self.stream else {
+            return push_json(out, self);
+        };
+        out.extend_from_slice(br#"{"streamId":"#);
+        push_json(out, &self.stream_id);
+        out.extend_from_slice(br#","status":200,"stream":"#);
+        stream.push_to(out);
+        out.push(b'}');
+    }
 }
 
 /// What one heartbeat of a batch comes to.
@@ -223,8 +254,8 @@ struct BatchResult {
 )]
 pub(super) async fn batch(
     State(api): State<Api>,
-    Body(body): Body<BatchBody>,
-) -> Result<Json<BatchResults>, Problem> {
+    Body(body): Body<BatchBody, BATCH_BODY_MAX>,
+) -> Result<BatchResults, Problem> {
     if BATCH_MAX < body.heartbeats.len() {
         let detail = format!("must have at most {BATCH_MAX} entries");
         return Err(Problem::invalid("heartbeats", detail));
@@ -234,12 +265,12 @@ pub(super) async fn batch(
         .heartbeats
         .into_iter()
         .map(|item| one_of_batch(&api, &viewer, item));
-    Ok(Json(BatchResults {
+    Ok(BatchResults {
         results: join_all(results).await,
-    }))
+    })
 }
 
-async fn one_of_batch(api: &Api, viewer: &Viewer<'_>, item: BatchItem) -> BatchResult {
+async fn one_of_batch(api: &Api, viewer: &Viewer, item: BatchItem) -> BatchResult {
     let beat = beat_of_batch(api, &item).await;
     let result = BatchResult {
         stream_id: item.stream_id,

@@ -2,92 +2,119 @@
 //! measurement.
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use http::header::CACHE_CONTROL;
+use futures_util::FutureExt;
+use http::header::{CACHE_CONTROL, HeaderName};
 use http::{HeaderValue, Method, StatusCode};
 use tokio::sync::Semaphore;
-use tower_http::request_id::{MakeRequestId, RequestId};
+use tracing::{Level, enabled};
 
 use super::extract::IgnoredBody;
-use super::problem::Problem;
+use super::problem::{self, Problem};
 use crate::clock::instant;
 use crate::config::HttpConfig;
 use crate::metrics::Metrics;
 
-/// Bounds the requests in flight. Starts may use three quarters of it, so that under a rush of
-/// starts a stop or a heartbeat still gets in.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Bounds the requests in flight, names and measures them. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Gate {
-    requests: Arc<Semaphore>,
-    starts: Arc<Semaphore>,
+pub(crate) struct Passage(Arc<Shared>);
+
+struct Shared {
+    requests: Semaphore,
+    /// Starts may use three quarters of `requests`, so that under a rush of starts a stop or a
+    /// heartbeat still gets in.
+    starts: Semaphore,
+    deadline: Duration,
+    /// The name of the next request that comes without one. The names of one process differ;
+    /// across processes they differ but for chance.
+    next_id: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
-impl Gate {
-    pub(super) fn new(config: &HttpConfig, metrics: Arc<Metrics>) -> Self {
+/// How a route's requests get in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// However busy the service is: probes and metrics.
+    Always,
+    /// While there is room for requests.
+    Bounded,
+    /// While there is room for starts, too, if it is a POST.
+    Start,
+}
+
+impl Passage {
+    pub(crate) fn new(config: &HttpConfig, metrics: Arc<Metrics>) -> Self {
         let starts_max = (config.requests_max * 3 / 4).max(1);
-        Self {
-            requests: Arc::new(Semaphore::new(config.requests_max)),
-            starts: Arc::new(Semaphore::new(starts_max)),
+        Self(Arc::new(Shared {
+            requests: Semaphore::new(config.requests_max),
+            starts: Semaphore::new(starts_max),
+            deadline: config.deadline,
+            next_id: AtomicU64::new(getrandom::u64().unwrap_or_default()),
             metrics,
-        }
+        }))
     }
 
-    async fn pass(&self, gate: &Semaphore, request: Request, next: Next) -> Response {
-        let Ok(_permit) = gate.try_acquire() else {
-            self.metrics.shed();
+    /// Puts routes behind it.
+    pub(crate) fn guard<S: Clone + Send + Sync + 'static>(
+        &self,
+        entry: Entry,
+        routes: Router<S>,
+    ) -> Router<S> {
+        routes.layer(from_fn_with_state((self.clone(), entry), pass))
+    }
+
+    /// The request's own name, or a new one.
+    fn name(&self, request: &Request) -> HeaderValue {
+        let given = request.headers().get(REQUEST_ID).cloned();
+        given.unwrap_or_else(|| {
+            let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+            HeaderValue::try_from(format!("{id:016x}")).expect("hex digits are visible")
+        })
+    }
+
+    /// Answers in time, whatever the request waits for. What it has set going may still happen.
+    async fn answer(&self, entry: Entry, request: Request, next: Next) -> Response {
+        if entry == Entry::Always {
+            return problem::render_bare(caught(request, next).await);
+        }
+        let answer = self.admit(entry, request, next);
+        let answered = tokio::time::timeout(self.0.deadline, answer).await;
+        let mut response = answered.unwrap_or_else(|_elapsed| Problem::too_late().into_response());
+        // Every answer about a stream is true for a moment only.
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    /// Lets a request in, or answers that there are too many.
+    async fn admit(&self, entry: Entry, request: Request, next: Next) -> Response {
+        let is_start = entry == Entry::Start && request.method() == Method::POST;
+        let place = self.0.requests.try_acquire();
+        let start_place = is_start.then(|| self.0.starts.try_acquire()).transpose();
+        let (Ok(_place), Ok(_start_place)) = (place, start_place) else {
+            self.0.metrics.shed();
             IgnoredBody::of(request).discard().await;
             return Problem::overloaded().into_response();
         };
-        next.run(request).await
+        caught(request, next).await
     }
 }
 
-/// Lets a request in, or answers that there are too many.
-pub(super) async fn admit(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    gate.pass(&gate.requests, request, next).await
-}
-
-/// Lets a start in; what is no start passes.
-pub(super) async fn admit_start(
-    State(gate): State<Gate>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if request.method() == Method::POST {
-        gate.pass(&gate.starts, request, next).await
-    } else {
-        next.run(request).await
-    }
-}
-
-/// Answers in time, whatever a request waits for. What it has set going may still happen.
-pub(super) async fn deadline(
-    State(deadline): State<Duration>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let answered = tokio::time::timeout(deadline, next.run(request)).await;
-    answered.unwrap_or_else(|_elapsed| Problem::too_late().into_response())
-}
-
-/// Every answer about a stream is true for a moment only.
-pub(super) async fn keep_out_of_caches(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// Counts a request and how long it took, under its route.
-pub(super) async fn measure(
-    State(metrics): State<Arc<Metrics>>,
+/// Takes a request through: its name, its place, its deadline, its measurement. One function,
+/// since a stack of layers costs more than all that they do.
+async fn pass(
+    State((passage, entry)): State<(Passage, Entry)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -99,28 +126,33 @@ pub(super) async fn measure(
         Method::DELETE => "DELETE",
         _ => "other",
     };
-    let request_id = request.extensions().get::<RequestId>().cloned();
-    let response = next.run(request).await;
-    if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
-        let id = request_id
-            .as_ref()
-            .and_then(|id| id.header_value().to_str().ok());
-        tracing::error!(
-            request_id = id,
-            "a request was answered 500; see the error before"
-        );
+    let id = passage.name(&request);
+    let path = enabled!(Level::DEBUG).then(|| request.uri().path().to_owned());
+
+    let mut response = passage.answer(entry, request, next).await;
+
+    let (status, took) = (response.status(), began.elapsed());
+    if status == StatusCode::INTERNAL_SERVER_ERROR {
+        let message = "a request was answered 500; see the error before";
+        tracing::error!(request_id = id.to_str().ok(), "{message}");
     }
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    metrics.http(method, route, response.status().as_u16(), began.elapsed());
+    if let Some(path) = path {
+        let (request_id, duration_us) = (id.to_str().ok(), took.as_micros());
+        let status = status.as_u16();
+        tracing::debug!(method, path, status, duration_us, request_id, "answered");
+    }
+    passage.0.metrics.http(method, route, status, took);
+    response.headers_mut().insert(REQUEST_ID, id);
     response
 }
 
+async fn caught(request: Request, next: Next) -> Response {
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    answer.unwrap_or_else(|panic| answer_panic(&*panic))
+}
+
 /// A handler panicked: the request is answered, the process lives on.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the layer hands the panic over"
-)]
-pub(super) fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
+fn answer_panic(panic: &(dyn Any + Send)) -> Response {
     let said = panic.downcast_ref::<&str>().copied();
     let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(
@@ -128,26 +160,4 @@ pub(super) fn answer_panic(panic: Box<dyn Any + Send>) -> Response {
         "a request made the service panic"
     );
     Problem::internal().into_response()
-}
-
-/// Names requests that come without a name. The names of one process differ; across processes
-/// they differ but for chance.
-#[derive(Clone)]
-pub(super) struct RequestIds(Arc<AtomicU64>);
-
-impl RequestIds {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(AtomicU64::new(
-            getrandom::u64().unwrap_or_default(),
-        )))
-    }
-}
-
-impl MakeRequestId for RequestIds {
-    fn make_request_id<B>(&mut self, _: &http::Request<B>) -> Option<RequestId> {
-        let id = self.0.fetch_add(1, Ordering::Relaxed);
-        HeaderValue::try_from(format!("{id:016x}"))
-            .ok()
-            .map(RequestId::new)
-    }
 }

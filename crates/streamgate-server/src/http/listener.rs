@@ -140,6 +140,8 @@ async fn http1_connection(
         .header_read_timeout(None)
         // A page that closes sends its stop and is gone: what it sent is done all the same.
         .half_close(true)
+        // A head and a body are a few hundred bytes: one copy costs less than two buffers.
+        .writev(false)
         .max_buf_size(HEAD_MAX)
         .serve_connection(io, service);
     let mut connection = std::pin::pin!(connection);

@@ -8,7 +8,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::names::{ContentName, DeviceName, StreamName, UserName};
 use super::problem::ProblemBody;
-use super::{Api, batches, seed_routes, starts, streams, system};
+use super::{Api, seed_routes, starts, streams, system};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,7 +32,6 @@ pub(crate) fn document() -> Document {
     let routes: OpenApiRouter<Api> = OpenApiRouter::with_openapi(Base::openapi())
         .merge(starts())
         .merge(streams())
-        .merge(batches())
         .merge(seed_routes())
         .merge(system());
     let mut document = routes.into_openapi();

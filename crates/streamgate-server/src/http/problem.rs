@@ -317,7 +317,7 @@ pub(super) fn successor(over: &Over) -> Option<&StreamId> {
 }
 
 /// Gives the framework's own answers (405, 404 without a body) the documented form.
-pub(super) async fn render_bare(response: Response) -> Response {
+pub(super) fn render_bare(response: Response) -> Response {
     let is_bare = !response.headers().contains_key(CONTENT_TYPE);
     if response.status() == StatusCode::METHOD_NOT_ALLOWED && is_bare {
         let allow = response.headers().get(ALLOW).cloned();

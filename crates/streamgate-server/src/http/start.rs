@@ -1,6 +1,5 @@
 //! `POST /v1/streams`: a player asks for a place.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
@@ -132,24 +131,27 @@ pub(super) async fn start(
 
 fn admitted(
     api: &Api,
-    viewer: &Viewer<'_>,
+    viewer: &Viewer,
     status: StatusCode,
     place: &Place,
     replaced: &[StreamId],
 ) -> Response {
-    let mut headers = viewer.place_headers(place);
+    let mut response = (status, viewer.stream(place, false, replaced)).into_response();
+    let headers = response.headers_mut();
+    viewer.put_place(headers, place);
     let stands_alone = api.limiter().finds_alone(&place.user, &place.stream.id);
-    put_location(&mut headers, place, stands_alone);
-    (status, headers, Json(viewer.stream(place, false, replaced))).into_response()
+    put_location(headers, place, stands_alone);
+    response
 }
 
-fn denied(viewer: &Viewer<'_>, denial: &Denial) -> Problem {
+fn denied(viewer: &Viewer, denial: &Denial) -> Problem {
     let holders: Vec<_> = denial
         .holders
         .iter()
         .map(|stream| viewer.holder(stream))
         .collect();
-    let headers = viewer.rate_limit(denial.limit, holders.len(), denial.retry_at);
+    let mut headers = HeaderMap::new();
+    viewer.put_rate_limit(&mut headers, denial.limit, holders.len(), denial.retry_at);
     let retry_after = denial.retry_at.since(viewer.now());
     Problem::limit_reached(denial.limit.get(), holders, retry_after, headers)
 }

@@ -186,7 +186,7 @@ pub(super) async fn admission(
     )))
 }
 
-fn admission_body(viewer: &Viewer<'_>, admission: &Admission) -> AdmissionBody {
+fn admission_body(viewer: &Viewer, admission: &Admission) -> AdmissionBody {
     match admission {
         Admission::Open {
             active,

@@ -83,26 +83,44 @@ pub(super) struct Watched<T> {
     /// How many of the answers the deadline has taken note of.
     answered: u32,
     waiting: Waiting,
-    read_by: Pin<Box<Sleep>>,
+    read_by: Instant,
+    /// Fires at `read_by` or before; moved only when it must be.
+    alarm: Pin<Box<Sleep>>,
     write_by: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Watched<T> {
     pub(super) fn new(inner: T, activity: Activity) -> Self {
-        let read_by = Box::pin(tokio::time::sleep(HEAD));
+        let alarm = Box::pin(tokio::time::sleep(HEAD));
         Self {
             inner,
             activity,
             answered: 0,
             waiting: Waiting::Head,
-            read_by,
+            read_by: alarm.deadline(),
+            alarm,
             write_by: None,
         }
     }
 
     fn wait_for(&mut self, waiting: Waiting, duration: Duration) {
         self.waiting = waiting;
-        self.read_by.as_mut().reset(Instant::now() + duration);
+        self.read_by = Instant::now() + duration;
+    }
+
+    /// Ready when it is too late to read. To move an alarm costs more than to read a request, so
+    /// one that is early is left, and moved when it fires.
+    fn poll_too_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.read_by < self.alarm.deadline() {
+            self.alarm.as_mut().reset(self.read_by);
+        }
+        while self.alarm.as_mut().poll(cx).is_ready() {
+            if self.read_by <= self.alarm.deadline() {
+                return Poll::Ready(());
+            }
+            self.alarm.as_mut().reset(self.read_by);
+        }
+        Poll::Pending
     }
 }
 
@@ -132,7 +150,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
             }
             return read;
         }
-        ready!(this.read_by.as_mut().poll(cx));
+        ready!(this.poll_too_late(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }

@@ -14,6 +14,7 @@ mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -106,7 +107,6 @@ impl EmbeddedStore {
 }
 
 /// What was read of a journal besides the records.
-#[derive(Default)]
 struct Read {
     /// The number of the last write.
     last: u64,
@@ -118,25 +118,39 @@ struct Read {
 impl Read {
     /// Reads a journal into an empty table, and renews every lease.
     fn all(journal: &Journal, table: &Table) -> Result<Self, JournalError> {
-        let mut read = Self::default();
-        let mut writes = 0;
-        read.log_bytes = journal.each(|op| {
-            table.restore(op.at, op.number, op.bytes);
-            read.last = read.last.max(op.number);
-            writes += 1;
-            if writes % WRITES_PER_PROGRESS_LINE == 0 {
-                tracing::info!(writes, "reading the data directory");
-            }
+        let (last, log_bytes) = (AtomicU64::new(0), AtomicUsize::new(0));
+        let read = |part, restore: &mut dyn FnMut(Locator, u64, &[u8])| {
+            let (mut writes, mut newest) = (0, 0);
+            let bytes = journal.each(|op| {
+                restore(op.at, op.number, op.bytes);
+                newest = op.number.max(newest);
+                writes += 1;
+                if part == 0 && writes % WRITES_PER_PROGRESS_LINE == 0 {
+                    tracing::info!(writes, "reading the data directory");
+                }
+                Ok::<(), JournalError>(())
+            })?;
+            // Every part reads the same.
+            last.store(newest, Ordering::Relaxed);
+            log_bytes.store(bytes, Ordering::Relaxed);
             Ok(())
-        })?;
-        let is_long = WRITES_PER_PROGRESS_LINE <= writes;
-        table.renew_all(journal.header().watermark, |records, streams| {
-            (read.records, read.streams) = (records, streams);
-            if is_long {
-                tracing::info!(records, streams, "renewing the leases");
+        };
+        let renewed = AtomicUsize::new(0);
+        let progress = |records| {
+            let before = renewed.fetch_add(records, Ordering::Relaxed);
+            let records = before + records;
+            if before / WRITES_PER_PROGRESS_LINE < records / WRITES_PER_PROGRESS_LINE {
+                tracing::info!(records, "renewing the leases");
             }
-        })?;
-        Ok(read)
+        };
+        let now = journal.header().watermark;
+        let (records, streams) = table.restore_all::<JournalError>(now, read, progress)?;
+        Ok(Self {
+            last: last.into_inner(),
+            log_bytes: log_bytes.into_inner(),
+            records,
+            streams,
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! Records in memory: many small hash tables, each behind its own lock, so that neither a
 //! growing table nor the sweep ever holds up more than a sliver of the users.
 
+mod slots;
+
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +12,7 @@ use hashbrown::HashTable;
 use parking_lot::Mutex;
 use streamgate_core::{DecodeError, Locator, Record, Timestamp};
 
+use self::slots::Slots;
 use crate::store::{StoreError, Swap, Version, Versioned};
 
 /// A power of two: the shard is the low bits of the locator.
@@ -73,7 +76,7 @@ impl Slot {
 struct Shard {
     /// Where in `slots` each record is.
     places: HashTable<u32>,
-    slots: Vec<Slot>,
+    slots: Slots,
     last_version: u32,
     streams: usize,
     /// How many bytes the records have.
@@ -83,46 +86,54 @@ struct Shard {
 impl Shard {
     fn find(&self, at: Locator) -> Option<&Slot> {
         let slots = &self.slots;
-        let place = self
-            .places
-            .find(hash(at), |place| slot(slots, *place).at == at)?;
-        Some(slot(slots, *place))
+        let place = self.places.find(hash(at), |place| slots.at(*place) == at)?;
+        Some(slots.get(*place))
     }
 
     fn find_mut(&mut self, at: Locator) -> Option<&mut Slot> {
         let Self { places, slots, .. } = self;
-        let place = places.find(hash(at), |place| slot(slots, *place).at == at)?;
-        slots.get_mut(*place as usize)
+        let place = places.find(hash(at), |place| slots.at(*place) == at)?;
+        Some(slots.get_mut(*place))
     }
 
     fn insert(&mut self, new: Slot) {
         let Self { places, slots, .. } = self;
-        if slots.len() == slots.capacity() {
-            // A quarter more: to double would leave a third of the memory unused.
-            slots.reserve_exact(slots.len() / 4 + 4);
-        }
-        let place = u32::try_from(slots.len()).expect("a shard has less than 2^32 records");
         let hash_of_new = hash(new.at);
-        slots.push(new);
-        places.insert_unique(hash_of_new, place, |place| hash(slot(slots, *place).at));
+        let place = slots.push(new);
+        places.insert_unique(hash_of_new, place, |place| hash(slots.at(*place)));
     }
 
     fn remove(&mut self, at: Locator) -> Option<Slot> {
         let Self { places, slots, .. } = self;
-        let entry = places.find_entry(hash(at), |place| slot(slots, *place).at == at);
+        let entry = places.find_entry(hash(at), |place| slots.at(*place) == at);
         let (place, _) = entry.ok()?.remove();
-        let removed = slots.swap_remove(place as usize);
-        if let Some(moved) = slots.get(place as usize) {
-            let was = slots.len();
-            let moved = places.find_mut(hash(moved.at), |place| *place as usize == was);
+        let removed = slots.swap_remove(place);
+        let was = slots.len();
+        if place < was {
+            let moved = places.find_mut(hash(slots.at(place)), |place| *place == was);
             *moved.expect("every slot has its place") = place;
         }
-        if slots.len() < slots.capacity() / 4 {
-            let half = slots.capacity() / 2;
-            slots.shrink_to(half);
-            places.shrink_to(half, |place| hash(slot(slots, *place).at));
+        if places.len() < places.capacity() / 4 {
+            let half = places.capacity() / 2;
+            places.shrink_to(half, |place| hash(slots.at(*place)));
         }
         Some(removed)
+    }
+
+    /// Renews every lease, and counts. Returns how many records and streams there are.
+    fn renew(&mut self, now: Timestamp) -> Result<(usize, usize), DecodeError> {
+        let (mut streams, mut bytes) = (0, 0);
+        for slot in self.slots.iter_mut() {
+            let mut record = Record::decode(&slot.bytes)?;
+            record.renew_all(now);
+            slot.keep(&record.encode());
+            slot.due_at = due_at(&record);
+            slot.write = LastWrite::new(slot.write.number(), &record);
+            streams += slot.write.streams();
+            bytes += slot.bytes.len();
+        }
+        (self.streams, self.bytes) = (streams, bytes);
+        Ok((self.slots.len() as usize, streams))
     }
 
     fn next_version(&mut self) -> u32 {
@@ -135,10 +146,6 @@ impl Shard {
         self.streams = self.streams + streams - streams_before;
         self.bytes = self.bytes + bytes - bytes_before;
     }
-}
-
-fn slot(slots: &[Slot], place: u32) -> &Slot {
-    &slots[place as usize]
 }
 
 pub(crate) struct Table {
@@ -230,7 +237,7 @@ impl Table {
     }
 
     /// Takes in a record as it was found on disk, in the place of an older one; no bytes at all
-    /// take the older one away. [`Table::renew_all`] makes it one that can be used.
+    /// take the older one away. [`Table::restore_all`] makes it one that can be used.
     pub(crate) fn restore(&self, at: Locator, number: u64, bytes: &[u8]) {
         let shard = &mut *self.shard(at).lock();
         let write = LastWrite::new(number, &Record::default());
@@ -251,33 +258,45 @@ impl Table {
         }
     }
 
-    /// Gives every lease a full term from `now`, as after a restart, a tenth of the records
-    /// after the other on all cores. Tells `progress` how many records and streams are done.
-    pub(crate) fn renew_all(
+    /// Takes in what is on disk, a part of the table on each core: `read` is called with the
+    /// number of each part, and shows it every write, oldest first. Gives every lease a full
+    /// term from `now`, as after a restart, and tells `progress` of so many more records now and
+    /// then. Returns how many records and streams there are.
+    pub(crate) fn restore_all<E: From<DecodeError> + Send>(
         &self,
         now: Timestamp,
-        mut progress: impl FnMut(usize, usize),
-    ) -> Result<(), DecodeError> {
+        read: impl Fn(usize, &mut dyn FnMut(Locator, u64, &[u8])) -> Result<(), E> + Sync,
+        progress: impl Fn(usize) + Sync,
+    ) -> Result<(usize, usize), E> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let (mut records, mut streams) = (0, 0);
-        for tenth in self.shards.chunks(SHARDS.div_ceil(10)) {
-            let parts = tenth.chunks(tenth.len().div_ceil(threads));
-            let renewed: Vec<_> = std::thread::scope(|scope| {
-                let parts = parts.map(|part| scope.spawn(|| renew(part, now)));
-                let parts: Vec<_> = parts.collect();
-                parts
-                    .into_iter()
-                    .map(std::thread::ScopedJoinHandle::join)
-                    .collect()
-            });
-            for part in renewed {
-                let part = part.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-                records += part.0;
-                streams += part.1;
-            }
-            progress(records, streams);
-        }
-        Ok(())
+        let part_len = SHARDS.div_ceil(threads);
+        let restore = |part: usize, shards: &[Mutex<Shard>]| {
+            read(part, &mut |at, number, bytes| {
+                if shard_of(at) / part_len == part {
+                    self.restore(at, number, bytes);
+                }
+            })?;
+            shards.iter().try_fold((0, 0), |(records, streams), shard| {
+                let (more_records, more_streams) = shard.lock().renew(now)?;
+                progress(more_records);
+                Ok((records + more_records, streams + more_streams))
+            })
+        };
+        std::thread::scope(|scope| {
+            let restore = &restore;
+            let parts = self.shards.chunks(part_len).enumerate();
+            let parts = parts.map(|(part, shards)| scope.spawn(move || restore(part, shards)));
+            let parts: Vec<_> = parts.collect();
+            parts
+                .into_iter()
+                .try_fold((0, 0), |(records, streams), part| {
+                    let restored: Result<(usize, usize), E> = part
+                        .join()
+                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                    let (more_records, more_streams) = restored?;
+                    Ok((records + more_records, streams + more_streams))
+                })
+        })
     }
 
     /// Shows every record with the number of its last durable write, a shard at a time, and
@@ -338,38 +357,20 @@ impl Table {
     pub(crate) fn records_and_bytes(&self) -> (usize, usize) {
         self.shards.iter().fold((0, 0), |(records, bytes), shard| {
             let shard = shard.lock();
-            (records + shard.slots.len(), bytes + shard.bytes)
+            (records + shard.slots.len() as usize, bytes + shard.bytes)
         })
     }
 
     fn shard(&self, at: Locator) -> &Mutex<Shard> {
-        let low = at.bits() % SHARDS as u64;
-        #[expect(clippy::cast_possible_truncation, reason = "it is less than SHARDS")]
-        &self.shards[low as usize]
+        &self.shards[shard_of(at)]
     }
 }
 
-/// Renews every lease of some shards. Returns how many records and streams they have.
-fn renew(shards: &[Mutex<Shard>], now: Timestamp) -> Result<(usize, usize), DecodeError> {
-    let (mut records, mut all_streams) = (0, 0);
-    for shard in shards {
-        let mut shard = shard.lock();
-        let (mut streams, mut bytes) = (0, 0);
-        for slot in &mut shard.slots {
-            let mut record = Record::decode(&slot.bytes)?;
-            record.renew_all(now);
-            slot.keep(&record.encode());
-            slot.due_at = due_at(&record);
-            slot.write = LastWrite::new(slot.write.number(), &record);
-            streams += slot.write.streams();
-            bytes += slot.bytes.len();
-        }
-        shard.streams = streams;
-        shard.bytes = bytes;
-        records += shard.slots.len();
-        all_streams += streams;
-    }
-    Ok((records, all_streams))
+fn shard_of(at: Locator) -> usize {
+    let low = at.bits() % SHARDS as u64;
+    #[expect(clippy::cast_possible_truncation, reason = "it is less than SHARDS")]
+    let low = low as usize;
+    low
 }
 
 /// The locator is a hash already, keyed with a secret: what the shard did not use of it goes to

@@ -23,6 +23,9 @@ const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
 /// How many records go into one commit of a fresh file.
 const RECORDS_PER_COMMIT: usize = 16_384;
 
+/// From how many bytes on it takes so long to check a journal that it is said.
+const LONG_BYTES: u64 = 256 << 20;
+
 /// Why a data directory was not opened. Nothing in it was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -119,6 +122,10 @@ impl DataDir {
         }
         let file = self.open_file()?;
         check_magic(&file, &path)?;
+        let bytes = file.metadata().map_or(0, |metadata| metadata.len());
+        if LONG_BYTES <= bytes {
+            tracing::info!(bytes, "checking the data directory");
+        }
         let journal =
             guarded(|| Journal::inspect(Trial::new(file)?)).map_err(|error| self.refusal(error))?;
         match key {

@@ -14,6 +14,13 @@ use crate::store::{BoxError, StoreError};
 /// How many writes may wait for the disk.
 const WRITES_MAX: usize = 65_536;
 
+/// After a commit that several callers shared, the next one is not begun before this much later,
+/// so that it is shared too: a commit costs as much as a dozen requests. A caller who comes
+/// alone never waits for it.
+const GATHER: Duration = Duration::from_millis(1);
+/// How many writes in one commit are those of several callers.
+const SHARED: usize = 4;
+
 /// How long one commit may take before the store is not ready any more.
 pub(super) const COMMIT_MAX: Duration = Duration::from_secs(5);
 
@@ -36,7 +43,10 @@ pub(super) struct Commit {
 
 pub(super) struct Queue {
     state: Mutex<State>,
+    /// There is something to do.
     wake: Condvar,
+    /// What gathered is to be done at once.
+    gather: Condvar,
     progress: watch::Sender<Progress>,
 }
 
@@ -47,6 +57,8 @@ struct State {
     phase: Phase,
     /// Since when the commit at work is at work.
     committing_since: Option<Instant>,
+    /// Until when writes gather before the next commit.
+    gather_until: Option<std::time::Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -73,10 +85,12 @@ impl Queue {
             watermark: Timestamp::default(),
             phase: Phase::Open,
             committing_since: None,
+            gather_until: None,
         };
         Self {
             state: Mutex::new(state),
             wake: Condvar::new(),
+            gather: Condvar::new(),
             progress: watch::Sender::new(Progress {
                 durable: last,
                 failure: None,
@@ -141,17 +155,26 @@ impl Queue {
         }
     }
 
-    /// Waits for something to do.
+    /// Waits for something to do, and a little for more of it.
     pub(super) fn next(&self) -> Next {
         let mut state = self.state.lock();
         self.wake.wait_while(&mut state, |state| {
             state.batch.is_empty() && state.phase == Phase::Open
         });
+        if let Some(gather_until) = state.gather_until.take() {
+            self.gather.wait_while_until(
+                &mut state,
+                |state| state.phase == Phase::Open,
+                gather_until,
+            );
+        }
         match state.phase {
             Phase::Abandoned => Next::Abandon,
             Phase::Closing if state.batch.is_empty() => Next::Close(state.watermark),
             Phase::Open | Phase::Closing => {
-                state.committing_since = Some(Instant::now());
+                let now = Instant::now();
+                state.committing_since = Some(now);
+                state.gather_until = (SHARED <= state.batch.len()).then(|| (now + GATHER).into());
                 Next::Commit(Commit {
                     batch: std::mem::take(&mut state.batch),
                     last: state.last,
@@ -216,12 +239,14 @@ impl Queue {
         state.watermark = state.watermark.max(now);
         state.phase = Phase::Closing;
         self.wake.notify_one();
+        self.gather.notify_one();
     }
 
     /// Takes no more and writes no more.
     pub(super) fn abandon(&self) {
         self.state.lock().phase = Phase::Abandoned;
         self.wake.notify_one();
+        self.gather.notify_one();
     }
 }
 

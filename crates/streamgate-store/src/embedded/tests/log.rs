@@ -76,10 +76,10 @@ fn churn_leaves_at_most_twice_what_is_true_and_all_of_it() {
                 let length = if random.once_in(4) {
                     0
                 } else {
-                    50 + random.below(100)
+                    usize::try_from(50 + random.below(100)).expect("it is less than 150")
                 };
                 let place = random.below(places.end);
-                (place, vec![round.to_le_bytes()[0]; length as usize])
+                (place, vec![round.to_le_bytes()[0]; length])
             })
             .collect();
         for (place, bytes) in &writes {

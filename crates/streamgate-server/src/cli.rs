@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod serve;
 mod streams;
 
@@ -18,6 +19,7 @@ const ARGUMENTS: [&str; 2] = ["STREAMGATE_CONFIG", "STREAMGATE_SERVER"];
 /// Exit codes; `--help` lists them.
 const FAILURE: u8 = 1;
 const BAD_CONFIGURATION: u8 = 2;
+const BROKEN_RULES: u8 = 3;
 const BAD_DATA_DIRECTORY: u8 = 74;
 
 const EXAMPLES: &str = "\
@@ -28,11 +30,13 @@ Examples:
   streamgate config --check streamgate.toml    report every mistake with its line
   streamgate streams list --user 123456789     who is watching
   streamgate streams stop --user 123456789 --all
+  streamgate bench                             how fast it is, and whether it keeps the limit
 
 Exit codes:
   0   done, or stopped by SIGINT or SIGTERM after draining
   1   failed while running
   2   wrong arguments or configuration
+  3   `streamgate bench` found that the server broke the rules
   74  the data directory can't be used
   130 ended at once by a second SIGINT or SIGTERM while draining";
 
@@ -59,6 +63,9 @@ enum Command {
     /// List or stop a user's streams on a running server
     #[command(subcommand)]
     Streams(streams::Command),
+    /// Load a server, measure it and check its answers
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(Box<bench::Plan>),
     /// Print the OpenAPI document
     #[command(after_help = "Example:\n  streamgate openapi > openapi.json")]
     Openapi,
@@ -103,6 +110,7 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Config(args)) => config(&args),
         Some(Command::Streams(command)) => streams::run(&command),
+        Some(Command::Bench(plan)) => bench::run(*plan),
         Some(Command::Openapi) => openapi(),
     };
     match done {
@@ -112,6 +120,8 @@ pub fn main() -> ExitCode {
                 BAD_CONFIGURATION
             } else if error.is::<streamgate_store::OpenError>() {
                 BAD_DATA_DIRECTORY
+            } else if error.is::<bench::Violations>() {
+                BROKEN_RULES
             } else {
                 FAILURE
             };

@@ -2,6 +2,7 @@
 //! to it as players, operators and attackers do.
 
 mod badinput;
+mod bench;
 mod crash;
 mod guarantees;
 mod history;

@@ -1,0 +1,168 @@
+"""The loads: the generator of streamgate, redis-benchmark, a race for one user, bare syncs."""
+
+import json
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import time
+
+from . import machine, servers, tools
+
+#: `streamgate bench` found an answer that the limiter's rules forbid.
+_EXIT_VIOLATION = 3
+
+
+def generate(server, *options, mix, seconds, warmup=1, checked=True, tick=None):
+    """Runs `streamgate bench` against a server and returns the figures that are kept.
+
+    `tick` is called every ten seconds while it runs, to show progress.
+    """
+    command = [tools.STREAMGATE, "bench", "--url", server.url, "--json", "--mix", mix]
+    command += ["--warmup", f"{warmup}s", "--duration", f"{seconds}s"]
+    command += [part for pid in server.pids for part in ("--pid", pid)]
+    command += [] if checked else ["--unchecked"]
+    command += options
+    with subprocess.Popen(
+        servers.pinned(servers.GENERATOR_CORE, command),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, errors = _finish(process, tick)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode not in (0, _EXIT_VIOLATION):
+        log = server.log.read_text()[-2000:]
+        raise tools.Failure(f"{' '.join(command[:1])} bench failed: {errors[-2000:]}\n{log}")
+    return sample(json.loads(out))
+
+
+def _finish(process, tick):
+    while True:
+        try:
+            return process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            if tick:
+                tick()
+
+
+def sample(report):
+    """What is kept of a report of `streamgate bench --json`."""
+    operations = report["operations"]
+    return {
+        "requests": report["requests"],
+        "seconds": report["seconds"],
+        "requestsPerSecond": report["requestsPerSecond"],
+        "cpuMicrosPerRequest": report["server"]["cpuMicrosPerRequest"],
+        "cpuSeconds": report["server"]["cpuSeconds"],
+        "serverShare": report["server"]["cpuShare"],
+        "generatorShare": report["generator"]["cpuShare"],
+        "residentMiB": _mib(sum(one["residentBytes"] for one in report["server"]["processes"])),
+        "admitted": operations["start"]["admitted"],
+        "renewed": operations["heartbeat"]["renewed"],
+        "failed": report["transportErrors"] + report["statuses"].get("503", 0),
+        "violations": report["model"]["violations"],
+        **_quantiles("p", report["latencyMicros"]),
+        **_quantiles("startP", operations["start"]["latencyMicros"]),
+    }
+
+
+def _quantiles(prefix, latency):
+    return {f"{prefix}{digits}": (latency or {}).get(f"p{digits}") for digits in ("50", "99", "999")}
+
+
+def redis_benchmark(store, seconds):
+    """Starts by the Lua semaphore alone, without Node: calls/s and CPU time per call."""
+    script = (tools.PEERS / "semaphore.lua").read_text()
+    asked = ["redis-cli", "-p", str(store.port), "SCRIPT", "LOAD", script]
+    digest = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    # It counts calls, not seconds: a short run says how many make the time.
+    _, rate = _redis_calls(store, digest, 20_000)
+    before = machine.cpu_seconds(store.process.pid)
+    calls, rate = _redis_calls(store, digest, max(20_000, int(rate * seconds)))
+    spent = machine.cpu_seconds(store.process.pid) - before
+    return {
+        "requestsPerSecond": rate,
+        "cpuMicrosPerRequest": spent * 1e6 / calls,
+        "residentMiB": _mib(store.resident_bytes()),
+    }
+
+
+def _redis_calls(store, digest, calls):
+    command = ["redis-benchmark", "-p", store.port, "-c", 64, "-n", calls, "-r", 1_000_000, "--csv"]
+    command += ["EVALSHA", digest, 1, "streams:__rand_int__", "start", "__rand_int__", 90_000, 3]
+    pinned = servers.pinned(servers.GENERATOR_CORE, command)
+    done = subprocess.run(pinned, capture_output=True, text=True, check=True)
+    return calls, float(done.stdout.splitlines()[-1].split('","')[1].strip('"'))
+
+
+def race(server, rounds=20, starts=50):
+    """Starts of one user that are sent together: how many were admitted at most and at least."""
+    admitted = [_race(server, f"race-{at:011}", starts) for at in range(rounds)]
+    return {"admittedMost": max(admitted), "admittedLeast": min(admitted)}
+
+
+def _race(server, user, starts):
+    sockets = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(starts)]
+    with selectors.DefaultSelector() as answers:
+        for at, connection in enumerate(sockets):
+            connection.sendall(_start_request(user, at))
+            answers.register(connection, selectors.EVENT_READ)
+        statuses = []
+        while len(statuses) < starts:
+            ready = answers.select(timeout=30)
+            if not ready:
+                raise tools.Failure(f"{server.name} left {starts - len(statuses)} starts unanswered")
+            for key, _ in ready:
+                # The status stands in the first bytes; the rest of the answer is not needed.
+                statuses.append(key.fileobj.recv(64).split(b" ", 2)[1])
+                answers.unregister(key.fileobj)
+    for connection in sockets:
+        connection.close()
+    return statuses.count(b"201")
+
+
+def _start_request(user, device):
+    body = json.dumps({"userId": user, "device": {"id": f"device-{device:09}"}})
+    head = "POST /v1/streams HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+def bare_syncs(directory, seconds, size=150):
+    """One record appended and synced at a time, nothing else: what the disk itself takes."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {int(servers.SERVER_CORE)})
+    file = os.open(directory / "bare", os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_APPEND, 0o600)
+    record, took, began = bytes(size), [], time.perf_counter()
+    try:
+        while time.perf_counter() - began < seconds:
+            before = time.perf_counter()
+            os.write(file, record)
+            os.fdatasync(file)
+            took.append((time.perf_counter() - before) * 1e6)
+    finally:
+        os.close(file)
+        os.unlink(directory / "bare")
+        os.sched_setaffinity(0, cores)
+    took.sort()
+    return {
+        "requests": len(took),
+        "requestsPerSecond": len(took) / seconds,
+        "p50": took[len(took) // 2],
+        "p99": took[len(took) * 99 // 100],
+        "p999": took[len(took) * 999 // 1000],
+    }
+
+
+def say(text, end="\n"):
+    """Progress goes to stderr, so that stdout is the result."""
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+def _mib(size):
+    return round(size / 2**20, 1)

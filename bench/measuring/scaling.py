@@ -1,0 +1,248 @@
+"""What bench/scale measures with millions of live streams, and the targets."""
+
+import time
+
+from . import load, machine, servers
+from .figures import Target
+
+_SMALL, _MIDDLE = 1_000, 1_000_000
+#: Longer than any of this takes: nothing expires unless it is meant to.
+_LONG_LEASE = {"HEARTBEAT_LEASE_SECONDS": 86_400}
+
+#: The lease after the restart. All restored leases end together, this long after it: the worst
+#: sweep there can be. Before that there is time for the same load without it.
+_SWEPT_LEASE_SECONDS = 60
+_QUIET_SECONDS, _SWEEP_SECONDS, _WARMUP_SECONDS = 20, 30, 2
+#: Requests/s during the sweep and before it: well below saturation, as a node should run.
+_SWEEP_RATE = 5_000
+_RESTART_SECONDS_MAX = 900
+
+#: Churn: so many live streams, and so many starts for each of them, which is a day's worth.
+_CHURN_STREAMS, _CHURN_STARTS = 100_000, 20
+
+
+class Scale:
+    """The measurements; each gives {subject: sample}."""
+
+    def __init__(self, directory, streams, seconds):
+        self._directory = directory
+        self._streams = streams
+        self._seconds = seconds
+        #: What the server logged while it started over the largest directory.
+        self.restart_log = []
+
+    def heartbeat(self):
+        """Heartbeats, each stream as often, with so many live; then kill -9 and the restart."""
+        return self._by_size("0:1:0", after_largest=self._crash)
+
+    def mix(self):
+        """The 1 start : 20 heartbeats : 1 stop mix, each user as often, with so many live."""
+        return self._by_size("1:20:1")
+
+    def restart(self):
+        """After kill -9, the files not in the page cache; then all leases end at once.
+
+        `quiet` and `sweep` are the same load, 1:20:1 at 5,000 requests/s, before and while the
+        leases end.
+        """
+        data = self._directory / "largest"
+        if not data.exists():
+            self._measure(self._streams, "0:1:0", data, after=self._crash)
+        machine.forget_cached_pages(data)
+        began = time.monotonic()
+        with servers.streamgate(
+            self._directory,
+            data=data,
+            ready_seconds=_RESTART_SECONDS_MAX,
+            HEARTBEAT_LEASE_SECONDS=_SWEPT_LEASE_SECONDS,
+        ) as server:
+            ready = time.monotonic()
+            self.restart_log = server.log.read_text().splitlines()
+            measured = {"restart": self._footprint(server) | {"readySeconds": ready - began}}
+            load.say(f"    ready after {ready - began:.1f} s")
+            measured["quiet"] = self._gentle_load(server, _QUIET_SECONDS)
+            ends = ready + _SWEPT_LEASE_SECONDS - 2 * _WARMUP_SECONDS
+            time.sleep(max(0, ends - time.monotonic()))
+            before = _expired(server)
+            measured["sweep"] = self._gentle_load(server, _SWEEP_SECONDS)
+            measured["sweep"]["swept"] = _expired(server) - before
+        return measured
+
+    def churn(self):
+        """The data directory under a day's worth of starts and stops (20 for each live stream)."""
+        live = min(self._streams, _CHURN_STREAMS)
+        with servers.streamgate(self._directory, **_LONG_LEASE) as server:
+            options = ["--users", str(live), "--zipf", "0"]
+            load.generate(server, *options, "--fill", str(live), mix="0:1:0", seconds=1)
+            sizes, changes = [machine.directory_bytes(server.data)], 0
+            look = lambda: sizes.append(machine.directory_bytes(server.data))
+            while changes < 2 * live * _CHURN_STARTS:
+                # The generator does not know the streams of the one before it.
+                churned = load.generate(
+                    server, *options, "--fill", "0", mix="1:0:1", seconds=10, checked=False, tick=look
+                )
+                look()
+                changes += churned["requests"]
+                load.say(f"    {changes:,} starts and stops, directory {_mib(sizes[-1])} MiB")
+        sample = {
+            "changes": changes,
+            "directoryBeforeMiB": _mib(sizes[0]),
+            "directoryAfterMiB": _mib(sizes[-1]),
+            "directoryMostMiB": _mib(max(sizes)),
+        }
+        return {f"{live:,} live": sample}
+
+    def _by_size(self, mix, after_largest=None):
+        sizes = sorted({_SMALL, min(_MIDDLE, self._streams), self._streams})
+        measured = {}
+        for size in sizes:
+            largest = size == sizes[-1]
+            data = self._directory / "largest" if largest and after_largest else None
+            after = after_largest if largest else None
+            measured[_name(size)] = self._measure(size, mix, data, after)
+        # Once more, to tell the size's effect from the machine's mood.
+        measured["small again"] = self._measure(_SMALL, mix)
+        return measured
+
+    def _measure(self, size, mix, data=None, after=None):
+        options = ["--users", str(size), "--zipf", "0", "--fill", str(size)]
+        with servers.streamgate(self._directory, data=data, **_LONG_LEASE) as server:
+            empty = server.resident_bytes()
+            sample = load.generate(
+                server, *options, mix=mix, seconds=self._seconds, tick=_show_growth(server, size)
+            )
+            sample |= self._footprint(server, size, empty)
+            if after:
+                after(server)
+        cpu, rate = sample["cpuMicrosPerRequest"], sample["requestsPerSecond"]
+        load.say(f"    {size:>12,} streams {rate:>9,.0f}/s  {cpu:6.2f} µs CPU/request")
+        return sample
+
+    def _footprint(self, server, size=None, empty=0):
+        size, resident = size or self._streams, server.resident_bytes()
+        return {
+            "streams": size,
+            "residentMiB": _mib(resident),
+            "bytesPerStream": resident / size,
+            "bytesPerStreamNet": (resident - empty) / size,
+            "directoryAfterMiB": _mib(machine.directory_bytes(server.data)),
+        }
+
+    def _crash(self, server):
+        server.kill()
+
+    def _gentle_load(self, server, seconds):
+        # The generator does not know the streams that were there before: no model.
+        sample = load.generate(
+            server,
+            *["--users", str(self._streams), "--zipf", "0", "--rate", str(_SWEEP_RATE)],
+            mix="1:20:1",
+            seconds=seconds,
+            warmup=_WARMUP_SECONDS,
+            checked=False,
+        )
+        load.say(f"    p99.9 {sample['p999'] / 1000:.2f} ms")
+        return sample
+
+
+#: In the order in which they are made: restart goes on where heartbeat ended.
+MEASUREMENTS = {
+    "heartbeat": Scale.heartbeat,
+    "restart": Scale.restart,
+    "mix": Scale.mix,
+    "churn": Scale.churn,
+}
+
+
+def _flat(one):
+    """The dearest size as a multiple of the small one, which is measured first and last."""
+    cpu = {name: sample["cpuMicrosPerRequest"] for name, sample in one.items()}
+    small = (cpu.pop(_name(_SMALL)) + cpu.pop("small again")) / 2
+    return max(cpu.values(), default=small) / small
+
+
+def targets(streams):
+    """The targets, with so many streams in their words."""
+    many = f"{streams:,} live streams"
+    return [
+        Target(
+            "memory",
+            f"resident bytes per stream, {many} (all of the process)",
+            "heartbeat",
+            lambda one: one[_name(streams)]["bytesPerStream"],
+            at_most=200,
+            unit="B",
+        ),
+        Target(
+            "flat-heartbeat",
+            f"heartbeat: CPU per request from 1,000 to {many}, dearest ÷ at 1,000",
+            "heartbeat",
+            _flat,
+            at_most=1.15,
+        ),
+        Target(
+            "flat-mix",
+            f"1:20:1 mix: CPU per request from 1,000 to {many}, dearest ÷ at 1,000",
+            "mix",
+            _flat,
+            at_most=1.15,
+        ),
+        Target(
+            "restart",
+            f"restart after kill -9 with {many}, until /readyz is 200",
+            "restart",
+            lambda one: one["restart"]["readySeconds"],
+            at_most=15,
+            unit="s",
+        ),
+        Target(
+            "sweep",
+            f"p99.9 while {many} expire, less p99.9 before",
+            "restart",
+            lambda one: (one["sweep"]["p999"] - one["quiet"]["p999"]) / 1000,
+            at_most=5,
+            unit="ms",
+        ),
+        Target(
+            "churn",
+            "data directory under a day's churn, largest ÷ before",
+            "churn",
+            lambda one: max(each["directoryMostMiB"] / each["directoryBeforeMiB"] for each in one.values()),
+            at_most=2,
+        ),
+    ]
+
+
+def scale(names, streams, seconds, parent):
+    """Runs the named measurements once: ({name: [round]}, log lines of the restart)."""
+    measured = {}
+    with servers.work_directory(parent) as directory:
+        scaled = Scale(directory, streams, seconds)
+        for name in names:
+            load.say(name)
+            measured[name] = [MEASUREMENTS[name](scaled)]
+    return measured, scaled.restart_log
+
+
+def _name(size):
+    return f"{size:,} streams"
+
+
+def _expired(server):
+    _, text = server.get("/metrics")
+    lines = [line for line in text.splitlines() if 'streams_ended_total{cause="expired"}' in line]
+    return int(lines[0].split()[-1]) if lines else 0
+
+
+def _show_growth(server, size):
+    began = time.monotonic()
+
+    def show():
+        seconds, resident = time.monotonic() - began, server.resident_bytes()
+        load.say(f"    {size:>12,} streams: {seconds:4.0f} s, server has {_mib(resident):,.0f} MiB")
+
+    return show
+
+
+def _mib(size):
+    return round(size / 2**20, 1)

@@ -3,8 +3,6 @@
 from . import load, servers
 from .figures import Target
 
-_ADMISSION_MIX = "1:0:1"
-
 
 class Comparison:
     """The measurements of one round; each gives {subject: sample}."""
@@ -55,10 +53,10 @@ class Comparison:
         return measured
 
     def admission(self):
-        """Starts and stops; CPU time per start that was admitted, with its stop."""
-        options = ["--users", "1000000", "--fill", "1000"]
+        """Starts and stops, hardly two of the same user; CPU time per start admitted, with its stop."""
+        options = ["--users", "1000000", "--zipf", "0", "--fill", "1000"]
         subjects = {"streamgate": servers.streamgate, "Node + Redis": servers.node_redis}
-        measured = self._each(subjects, options, mix=_ADMISSION_MIX)
+        measured = self._each(subjects, options, mix="1:0:1")
         for sample in measured.values():
             sample["cpuMicrosPerAdmission"] = sample["cpuSeconds"] * 1e6 / sample["admitted"]
         with servers.redis(self._directory) as store:

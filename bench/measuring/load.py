@@ -20,7 +20,7 @@ def generate(server, *options, mix, seconds, warmup=1, checked=True, tick=None):
     `tick` is called every ten seconds while it runs, to show progress.
     """
     command = [tools.STREAMGATE, "bench", "--url", server.url, "--json", "--mix", mix]
-    command += ["--warmup", f"{warmup}s", "--duration", f"{seconds}s"]
+    command += ["--warmup", f"{warmup}s", "--duration", f"{int(seconds * 1000)}ms"]
     command += [part for pid in server.pids for part in ("--pid", pid)]
     command += [] if checked else ["--unchecked"]
     command += options

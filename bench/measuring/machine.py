@@ -24,13 +24,13 @@ def facts():
 
 
 def versions():
-    """What the peers and the generator are, by their own words."""
-    asked = {
-        "rustc": ["rustc", "--version"],
-        "node": ["node", "--version"],
-        "redis": ["redis-server", "--version"],
+    """What it is built and measured with."""
+    programs = {"rustc": "rustc", "node": "node", "Redis": "redis-server"}
+    answers = {name: _output([program, "--version"]) for name, program in programs.items()}
+    return {
+        name: found.group() if (found := re.search(r"\d+\.\d+\.\d+", answer)) else answer
+        for name, answer in answers.items()
     }
-    return {name: _output(command) for name, command in asked.items()}
 
 
 def cpu_seconds(pid):

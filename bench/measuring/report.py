@@ -72,7 +72,7 @@ def table(results):
 
 def _section(heading, found):
     facts = found["machine"]
-    versions = ", ".join(sorted(found["versions"].values()))
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     parts = [
         f"## {heading}\n",
         f"`{found['command']}` at {found['commit']}, {found['date']}, on {facts['cpu']}, "
@@ -105,10 +105,10 @@ _COLUMNS = [
     ("bytes per stream, empty server taken off", "bytesPerStreamNet", 0),
     ("seconds until ready", "readySeconds", 2),
     ("leases swept", "swept", 0),
-    ("directory MiB before", "directoryBeforeMiB", 0),
-    ("after", "directoryAfterMiB", 0),
-    ("at most", "directoryMostMiB", 0),
     ("starts and stops", "changes", 0),
+    ("directory MiB before", "directoryBeforeMiB", 1),
+    ("at most", "directoryMostMiB", 1),
+    ("directory MiB", "directoryMiB", 1),
     ("admitted of 50, at most", "admittedMost", 0),
     ("at least", "admittedLeast", 0),
 ]

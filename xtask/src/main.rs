@@ -19,7 +19,7 @@ Steps, in their order:
   doc      rustdoc, warnings are errors
   typos    spelling
   deny     licenses, bans and sources of the dependencies
-  test     unit, model, crash, fault and black-box tests
+  test     unit, model, crash, fault and black-box tests; those of bench/nightly
   api      schemathesis against /openapi.json of a running server
 
 Whatever a step needs is installed first: Debian packages by apt-get (as root), Python tools
@@ -77,7 +77,10 @@ const STEPS: [Step; 7] = [
         name: "test",
         run: |tools| {
             tools.debian("strace", "strace")?;
-            cargo(&["test", "--workspace"])
+            tools.debian("python3", "python3")?;
+            cargo(&["test", "--workspace"])?;
+            let unittest = ["-m", "unittest", "discover", "-t", "bench", "-s", "bench/measuring"];
+            run(Command::new("python3").args(unittest))
         },
     },
     Step {

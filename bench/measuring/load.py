@@ -14,10 +14,11 @@ from . import machine, servers, tools
 _EXIT_VIOLATION = 3
 
 
-def generate(server, *options, mix, seconds, warmup=1, checked=True, tick=None):
+def generate(server, *options, mix, seconds, warmup=1, checked=True, tick=None, fill_seconds=120):
     """Runs `streamgate bench` against a server and returns the figures that are kept.
 
-    `tick` is called every ten seconds while it runs, to show progress.
+    `tick` is called every ten seconds while it runs, to show progress. `fill_seconds` is how long
+    it may take besides warming up and measuring.
     """
     command = [tools.STREAMGATE, "bench", "--url", server.url, "--json", "--mix", mix]
     command += ["--warmup", f"{warmup}s", "--duration", f"{int(seconds * 1000)}ms"]
@@ -32,23 +33,25 @@ def generate(server, *options, mix, seconds, warmup=1, checked=True, tick=None):
         start_new_session=True,
     ) as process:
         try:
-            out, errors = _finish(process, tick)
+            out, errors = _finish(process, tick, seconds + warmup + fill_seconds)
         except BaseException:
             process.kill()
             raise
     if process.returncode not in (0, _EXIT_VIOLATION):
         log = server.log.read_text()[-2000:]
-        raise tools.Failure(f"{' '.join(command[:1])} bench failed: {errors[-2000:]}\n{log}")
+        raise tools.Failure(f"streamgate bench failed:\n{errors[-2000:]}\n{server.name} said:\n{log}")
     return sample(json.loads(out))
 
 
-def _finish(process, tick):
-    while True:
+def _finish(process, tick, patience):
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
         try:
             return process.communicate(timeout=10)
         except subprocess.TimeoutExpired:
             if tick:
                 tick()
+    raise tools.Failure(f"streamgate bench did not end within {patience:.0f} s")
 
 
 def sample(report):

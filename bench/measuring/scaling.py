@@ -16,6 +16,8 @@ _QUIET_SECONDS, _SWEEP_SECONDS, _WARMUP_SECONDS = 20, 30, 2
 #: Requests/s during the sweep and before it: well below saturation, as a node should run.
 _SWEEP_RATE = 5_000
 _RESTART_SECONDS_MAX = 900
+#: Starts/s that a fill reaches at least; slower is taken for hung.
+_FILL_RATE_MIN = 2_000
 
 #: Churn: so many live streams; starts for each until its record has all the endings that are
 #: remembered (64), so that what is kept does not grow any more; and those that are measured.
@@ -120,7 +122,12 @@ class Scale:
         with servers.streamgate(self._directory, data=data, **_LONG_LEASE) as server:
             empty = server.resident_bytes()
             sample = load.generate(
-                server, *options, mix=mix, seconds=self._seconds, tick=_show_growth(server, size)
+                server,
+                *options,
+                mix=mix,
+                seconds=self._seconds,
+                tick=_show_growth(server, size),
+                fill_seconds=60 + size / _FILL_RATE_MIN,
             )
             sample |= self._footprint(server, size)
             sample["bytesPerStreamNet"] = (server.resident_bytes() - empty) / size

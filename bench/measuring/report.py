@@ -106,6 +106,7 @@ _COLUMNS = [
     ("seconds until ready", "readySeconds", 2),
     ("leases swept", "swept", 0),
     ("starts and stops", "changes", 0),
+    ("of each stream's place", "changesPerStream", 0),
     ("directory MiB before", "directoryBeforeMiB", 1),
     ("at most", "directoryMostMiB", 1),
     ("directory MiB", "directoryMiB", 1),

@@ -2,15 +2,22 @@
 
 from statistics import median
 
+#: A core that is busy for less than this was not what limited the rate.
+_SATURATED = 0.9
+
 
 class Target:
     """A figure of one round of a measurement, and what it has to be.
 
     `of` takes the round, {subject: sample}, and gives the figure. A figure without a unit is a
-    ratio: it compares machines, so `bench/nightly` watches it.
+    ratio, which holds on other machines too, so `bench/nightly` watches it. `saturates` names
+    the subjects whose core must have been busy: if a neighbour had it, or the generator was too
+    slow, a rate says nothing about the server, and there is no verdict.
     """
 
-    def __init__(self, name, what, measurement, of, at_most=None, at_least=None, unit=""):
+    def __init__(
+        self, name, what, measurement, of, at_most=None, at_least=None, unit="", saturates=()
+    ):
         self.name = name
         self.what = what
         self.measurement = measurement
@@ -18,15 +25,19 @@ class Target:
         self.at_most = at_most
         self.at_least = at_least
         self.unit = unit
+        self.saturates = saturates
 
     def result(self, rounds):
-        """The median over the rounds, beside the target."""
+        """The median over the rounds, beside the target; met is None without a verdict."""
         value = spread([self.of(one) for one in rounds])
         met = (
             value["median"] <= self.at_most
             if self.at_least is None
             else self.at_least <= value["median"]
         )
+        busy = [median(one[each]["serverShare"] for one in rounds) for each in self.saturates]
+        if busy and min(busy) < _SATURATED:
+            met = None
         return {
             "name": self.name,
             "what": self.what,

@@ -23,6 +23,9 @@ figure is taken.
 """
 
 
+_VERDICTS = {True: "met", False: "**missed**", None: "**no verdict: core not saturated**"}
+
+
 def section(command, **content):
     """What one command found, with all that is needed to judge it."""
     return {
@@ -65,7 +68,7 @@ def table(results):
     for one in results:
         lines.append(
             f"| {one['what']} | {_spread(one, one['unit'])} | {_target(one)} "
-            f"| {'met' if one['met'] else '**missed**'} |"
+            f"| {_VERDICTS[one['met']]} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -219,7 +219,7 @@ def targets(streams):
         ),
         Target(
             "churn",
-            "data directory under weeks of churn, largest ÷ before",
+            "data directory under churn, largest ÷ before",
             "churn",
             lambda one: max(each["directoryMostMiB"] / each["directoryBeforeMiB"] for each in one.values()),
             at_most=2,

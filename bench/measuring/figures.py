@@ -2,21 +2,17 @@
 
 from statistics import median
 
-#: A core that is busy for less than this was not what limited the rate.
-_SATURATED = 0.9
-
 
 class Target:
     """A figure of one round of a measurement, and what it has to be.
 
     `of` takes the round, {subject: sample}, and gives the figure. A figure without a unit is a
-    ratio, which holds on other machines too, so `bench/nightly` watches it. `saturates` names
-    the subjects whose core must have been busy: if a neighbour had it, or the generator was too
-    slow, a rate says nothing about the server, and there is no verdict.
+    ratio, which holds on other machines too, so `bench/nightly` watches it. `doubt` takes a round
+    and says why its figure does not mean what its words say, if so: then there is no verdict.
     """
 
     def __init__(
-        self, name, what, measurement, of, at_most=None, at_least=None, unit="", saturates=()
+        self, name, what, measurement, of, at_most=None, at_least=None, unit="", doubt=None
     ):
         self.name = name
         self.what = what
@@ -25,19 +21,21 @@ class Target:
         self.at_most = at_most
         self.at_least = at_least
         self.unit = unit
-        self.saturates = saturates
+        self.doubt = doubt
 
     def result(self, rounds):
-        """The median over the rounds, beside the target; met is None without a verdict."""
+        """The median over the rounds, beside the target.
+
+        It is in doubt when half of the rounds are: `met` is None then, and `doubt` says why.
+        """
         value = spread([self.of(one) for one in rounds])
         met = (
             value["median"] <= self.at_most
             if self.at_least is None
             else self.at_least <= value["median"]
         )
-        busy = [median(one[each]["serverShare"] for one in rounds) for each in self.saturates]
-        if busy and min(busy) < _SATURATED:
-            met = None
+        doubts = [why for one in rounds if self.doubt and (why := self.doubt(one))]
+        doubt = doubts[0] if len(rounds) <= 2 * len(doubts) else None
         return {
             "name": self.name,
             "what": self.what,
@@ -46,7 +44,8 @@ class Target:
             "atMost": self.at_most,
             "atLeast": self.at_least,
             **value,
-            "met": met,
+            "met": None if doubt else met,
+            "doubt": doubt,
         }
 
 
@@ -60,8 +59,7 @@ def summary(rounds):
     return {
         subject: {
             name: spread([one[subject][name] for one in rounds])
-            for name, value in sample.items()
-            if value is not None
+            for name in sample
         }
         for subject, sample in rounds[0].items()
     }

@@ -70,13 +70,15 @@ def sample(report):
         "renewed": operations["heartbeat"]["renewed"],
         "failed": report["transportErrors"] + report["statuses"].get("503", 0),
         "violations": report["model"]["violations"],
-        **_quantiles("p", report["latencyMicros"]),
-        **_quantiles("startP", operations["start"]["latencyMicros"]),
+        **_quantiles("p", report["latencyMicros"], report["requests"]),
+        **_quantiles("startP", operations["start"]["latencyMicros"], operations["start"]["requests"]),
     }
 
 
-def _quantiles(prefix, latency):
-    return {f"{prefix}{digits}": (latency or {}).get(f"p{digits}") for digits in ("50", "99", "999")}
+def _quantiles(prefix, latency, requests):
+    if requests == 0:
+        return {}
+    return {f"{prefix}{digits}": latency[f"p{digits}"] for digits in ("50", "99", "999")}
 
 
 def redis_benchmark(store, seconds):

@@ -23,9 +23,6 @@ figure is taken.
 """
 
 
-_VERDICTS = {True: "met", False: "**missed**", None: "**no verdict: core not saturated**"}
-
-
 def section(command, **content):
     """What one command found, with all that is needed to judge it."""
     return {
@@ -68,7 +65,7 @@ def table(results):
     for one in results:
         lines.append(
             f"| {one['what']} | {_spread(one, one['unit'])} | {_target(one)} "
-            f"| {_VERDICTS[one['met']]} |"
+            f"| {_verdict(one)} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -139,6 +136,12 @@ def _spread(value, unit="", decimals=None):
     if low != high:
         text += f" ({low:,.{decimals}f}–{high:,.{decimals}f})"
     return f"{text} {unit}".rstrip()
+
+
+def _verdict(one):
+    if one["doubt"]:
+        return f"**no verdict**: {one['doubt']}"
+    return "met" if one["met"] else "**missed**"
 
 
 def _target(one):

@@ -7,11 +7,11 @@ from .figures import Target
 
 _SMALL, _MIDDLE = 1_000, 1_000_000
 #: Longer than any of this takes: nothing expires unless it is meant to.
-_LONG_LEASE = {"HEARTBEAT_LEASE_SECONDS": 86_400}
+_LONG_LEASE = 86_400
 
-#: The lease after the restart. All restored leases end together, this long after it: the worst
-#: sweep there can be. Before that there is time for the same load without it.
-_SWEPT_LEASE_SECONDS = 60
+#: A restored lease runs its own full term from the restart, so all end together: the worst sweep
+#: there can be. The term has to outlast the fill, at this many starts/s, and the loads.
+_SWEPT_FILL_RATE, _SWEPT_LOADS_SECONDS = 8_000, 60
 _QUIET_SECONDS, _SWEEP_SECONDS, _WARMUP_SECONDS = 20, 30, 2
 #: Requests/s during the sweep and before it: well below saturation, as a node should run.
 _SWEEP_RATE = 5_000
@@ -31,6 +31,10 @@ class Scale:
         self._directory = directory
         self._streams = streams
         self._seconds = seconds
+        #: The lease, in seconds, of those that are swept after the restart.
+        self._swept_lease = _SWEPT_LOADS_SECONDS + streams // _SWEPT_FILL_RATE
+        #: How many of them ended before the crash already.
+        self._ended_early = 0
         #: What the server logged while it started over the largest directory.
         self.restart_log = []
 
@@ -50,14 +54,12 @@ class Scale:
         """
         data = self._directory / "largest"
         if not data.exists():
-            self._measure(self._streams, "0:1:0", data, after=self._crash)
+            self._by_size("0:1:0", after_largest=self._crash)
         machine.forget_cached_pages(data)
         began = time.monotonic()
+        lease = _lease(self._swept_lease)
         with servers.streamgate(
-            self._directory,
-            data=data,
-            ready_seconds=_RESTART_SECONDS_MAX,
-            HEARTBEAT_LEASE_SECONDS=_SWEPT_LEASE_SECONDS,
+            self._directory, data=data, ready_seconds=_RESTART_SECONDS_MAX, **lease
         ) as server:
             ready = time.monotonic()
             lines = server.log.read_text().splitlines()
@@ -65,11 +67,14 @@ class Scale:
             measured = {"restart": {"readySeconds": ready - began} | self._footprint(server)}
             load.say(f"    ready after {ready - began:.1f} s")
             measured["quiet"] = self._gentle_load(server, _QUIET_SECONDS)
-            ends = ready + _SWEPT_LEASE_SECONDS - 2 * _WARMUP_SECONDS
+            load.say(f"    all leases end {self._swept_lease} s after the restart; waiting")
+            ends = ready + self._swept_lease - 2 * _WARMUP_SECONDS
             time.sleep(max(0, ends - time.monotonic()))
             before = _expired(server)
             measured["sweep"] = self._gentle_load(server, _SWEEP_SECONDS)
             measured["sweep"]["swept"] = _expired(server) - before
+            measured["sweep"]["endedEarly"] = self._ended_early
+            load.say(f"    {measured['sweep']['swept']:,} leases ended meanwhile")
         return measured
 
     def churn(self):
@@ -79,7 +84,7 @@ class Scale:
         """
         live = min(self._streams, _CHURN_STREAMS)
         began, sizes = time.monotonic(), []
-        with servers.streamgate(self._directory, **_LONG_LEASE) as server:
+        with servers.streamgate(self._directory, **_lease(_LONG_LEASE)) as server:
 
             def look():
                 size = machine.directory_bytes(server.data)
@@ -105,17 +110,18 @@ class Scale:
         sizes = sorted({_SMALL, min(_MIDDLE, self._streams), self._streams})
         measured = {}
         for size in sizes:
-            largest = size == sizes[-1]
-            data = self._directory / "largest" if largest and after_largest else None
-            after = after_largest if largest else None
-            measured[_name(size)] = self._measure(size, mix, data, after)
+            if size == sizes[-1] and after_largest:
+                lease, data = self._swept_lease, self._directory / "largest"
+                measured[_name(size)] = self._measure(size, mix, lease, data, after_largest)
+            else:
+                measured[_name(size)] = self._measure(size, mix)
         # Once more, to tell the size's effect from the machine's mood.
         measured["small again"] = self._measure(_SMALL, mix)
         return measured
 
-    def _measure(self, size, mix, data=None, after=None):
+    def _measure(self, size, mix, lease=_LONG_LEASE, data=None, after=None):
         options = ["--users", str(size), "--zipf", "0", "--fill", str(size)]
-        with servers.streamgate(self._directory, data=data, **_LONG_LEASE) as server:
+        with servers.streamgate(self._directory, data=data, **_lease(lease)) as server:
             empty = server.resident_bytes()
             sample = load.generate(
                 server,
@@ -143,6 +149,7 @@ class Scale:
         }
 
     def _crash(self, server):
+        self._ended_early = _expired(server)
         server.kill()
 
     def _gentle_load(self, server, seconds):
@@ -173,6 +180,14 @@ def _flat(one):
     cpu = {name: sample["cpuMicrosPerRequest"] for name, sample in one.items()}
     small = (cpu.pop(_name(_SMALL)) + cpu.pop("small again")) / 2
     return max(cpu.values(), default=small) / small
+
+
+def _unswept(sweep, streams):
+    """Most of the streams must have ended while it was measured."""
+    if sweep["swept"] < 0.95 * streams:
+        early = sweep["endedEarly"]
+        return f"only {sweep['swept']:,} leases ended meanwhile, {early:,} during the fill"
+    return None
 
 
 def targets(streams):
@@ -216,6 +231,7 @@ def targets(streams):
             lambda one: (one["sweep"]["p999"] - one["quiet"]["p999"]) / 1000,
             at_most=5,
             unit="ms",
+            doubt=lambda one: _unswept(one["sweep"], streams),
         ),
         Target(
             "churn",
@@ -236,6 +252,10 @@ def scale(names, streams, seconds, parent):
             load.say(name)
             measured[name] = [MEASUREMENTS[name](scaled)]
     return measured, scaled.restart_log
+
+
+def _lease(seconds):
+    return {"HEARTBEAT_LEASE_SECONDS": seconds}
 
 
 def _name(size):

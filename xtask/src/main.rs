@@ -79,7 +79,15 @@ const STEPS: [Step; 7] = [
             tools.debian("strace", "strace")?;
             tools.debian("python3", "python3")?;
             cargo(&["test", "--workspace"])?;
-            let unittest = ["-m", "unittest", "discover", "-t", "bench", "-s", "bench/measuring"];
+            let unittest = [
+                "-m",
+                "unittest",
+                "discover",
+                "-t",
+                "bench",
+                "-s",
+                "bench/measuring",
+            ];
             run(Command::new("python3").args(unittest))
         },
     },

@@ -62,6 +62,11 @@ class Fallen(unittest.TestCase):
         fresh = [*COMMITTED[:2], ratio("p99", 100.0, at_most=20, unit="ms")]
         self.check(fresh, 0, "no ratio fell by more than 15 %\n")
 
+    def test_a_ratio_in_doubt_is_named(self):
+        doubtful = COMMITTED[1] | {"doubt": "the core was 60% busy"}
+        told = "FELL rate: what rate is: no verdict, the core was 60% busy\n"
+        self.check([COMMITTED[0], doubtful, COMMITTED[2]], 1, told)
+
 
 if __name__ == "__main__":
     unittest.main()

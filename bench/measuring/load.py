@@ -21,7 +21,8 @@ def generate(server, *options, mix, seconds, warmup=1, checked=True, tick=None, 
     it may take besides warming up and measuring.
     """
     command = [tools.STREAMGATE, "bench", "--url", server.url, "--json", "--mix", mix]
-    command += ["--warmup", f"{warmup}s", "--duration", f"{int(seconds * 1000)}ms"]
+    # A generator that sleeps has to be woken, at the price of whoever is slow enough to let it.
+    command += ["--busy-poll", "--warmup", f"{warmup}s", "--duration", f"{int(seconds * 1000)}ms"]
     command += [part for pid in server.pids for part in ("--pid", pid)]
     command += [] if checked else ["--unchecked"]
     command += options

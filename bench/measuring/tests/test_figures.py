@@ -34,10 +34,12 @@ class Verdicts(unittest.TestCase):
 
     def test_a_sweep_that_did_not_happen_has_no_verdict(self):
         quiet = {"p999": 1000}
-        swept = {"p999": 2000, "swept": 1000, "endedEarly": 0}
+        swept = {"p999": 2000, "swept": 1000, "isSweeping": False, "endedEarly": 0}
         self.assertIs(SWEEP.result([{"quiet": quiet, "sweep": swept}])["met"], True)
         swept["swept"] = 503
         self.assertIsNone(SWEEP.result([{"quiet": quiet, "sweep": swept}])["met"])
+        swept["isSweeping"] = True
+        self.assertIs(SWEEP.result([{"quiet": quiet, "sweep": swept}])["met"], True)
 
     def test_the_spread_is_kept(self):
         self.assertEqual(spread([3, 1, 2]), {"median": 2, "low": 1, "high": 3})

@@ -79,6 +79,17 @@ impl<'a> Worker<'a> {
             biased;
             _ = unconstrained(join_all(turns)) => {}
             () = self.too_late(end) => self.traffic.borrow_mut().tally.give_up(),
+            () = self.stay_awake() => {}
+        }
+    }
+
+    /// Keeps the thread from sleeping, if that is wished; never ends.
+    async fn stay_awake(&self) {
+        if !self.plan.busy_poll {
+            std::future::pending::<()>().await;
+        }
+        loop {
+            tokio::task::yield_now().await;
         }
     }
 

@@ -49,6 +49,10 @@ pub(in crate::cli) struct Plan {
     /// Measure this long
     #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
     pub(super) duration: Duration,
+    /// Look for answers all the time instead of sleeping until one comes: a thread that sleeps has
+    /// to be woken, which the kernel counts as the server's CPU time. Takes a core per thread
+    #[arg(long)]
+    pub(super) busy_poll: bool,
     /// Do not check the answers, for servers that are no limiter
     #[arg(long)]
     pub(super) unchecked: bool,

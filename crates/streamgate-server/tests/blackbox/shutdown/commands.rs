@@ -29,6 +29,7 @@ fn help_shows_the_commands_examples_and_exit_codes() {
           serve    Serve the API (what plain `streamgate` does)
           config   Print the default configuration, or check one
           streams  List or stop a user's streams on a running server
+          bench    Load a server, measure it and check its answers
           openapi  Print the OpenAPI document
           help     Print this message or the help of the given subcommand(s)
 
@@ -49,11 +50,13 @@ fn help_shows_the_commands_examples_and_exit_codes() {
           streamgate config --check streamgate.toml    report every mistake with its line
           streamgate streams list --user 123456789     who is watching
           streamgate streams stop --user 123456789 --all
+          streamgate bench                             how fast it is, and whether it keeps the limit
 
         Exit codes:
           0   done, or stopped by SIGINT or SIGTERM after draining
           1   failed while running
           2   wrong arguments or configuration
+          3   `streamgate bench` found that the server broke the rules
           74  the data directory can't be used
           130 ended at once by a second SIGINT or SIGTERM while draining
     "#]].assert_eq(&printed(&run(home.path(), &["--help"])));

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::Mutex;
 use streamgate_core::{Timestamp, WallTime};
 
-/// The longest step that the lease clock takes between two looks at it. The sweeper looks ten
-/// times a second, so a longer gap means that this process did not run, and a silence of ours
+/// The longest step that the lease clock takes between two looks at it. The sweeper looks a
+/// hundred times a second, so a longer gap means that this process did not run, and a silence of ours
 /// must not end anybody's lease.
 const STEP_MAX: Duration = Duration::from_secs(1);
 

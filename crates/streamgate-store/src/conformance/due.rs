@@ -9,7 +9,7 @@ use super::{Trial, a_start, at, policy};
 use crate::{Version, Write};
 
 /// A whole pass takes at most so many calls.
-const CALLS_PER_PASS: usize = 100;
+const CALLS_PER_PASS: usize = 1024;
 /// No call answers more than this.
 const DUE_MAX: usize = 16_384;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use streamgate_core::{Locator, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,12 +14,14 @@ use crate::store::{BoxError, StoreError};
 /// How many writes may wait for the disk.
 const WRITES_MAX: usize = 65_536;
 
-/// After a commit that several callers shared, the next one is not begun before this much later,
-/// so that it is shared too: a commit costs as much as a dozen requests. A caller who comes
-/// alone never waits for it.
-const GATHER: Duration = Duration::from_millis(1);
+/// After a commit that several callers shared, writes gather before the next one begins, as long
+/// as more of them come within this time: a commit costs as much as a dozen requests. A caller
+/// who comes alone never waits for it.
+const GATHER_STEP: Duration = Duration::from_micros(500);
+/// The longest that writes gather.
+const GATHER_MAX: Duration = Duration::from_millis(3);
 /// How many writes in one commit are those of several callers.
-const SHARED: usize = 4;
+const SHARED: usize = 2;
 
 /// How long one commit may take before the store is not ready any more.
 pub(super) const COMMIT_MAX: Duration = Duration::from_secs(5);
@@ -45,8 +47,8 @@ pub(super) struct Queue {
     state: Mutex<State>,
     /// There is something to do.
     wake: Condvar,
-    /// What gathered is to be done at once.
-    gather: Condvar,
+    /// What gathers is to be written at once.
+    closing: Condvar,
     progress: watch::Sender<Progress>,
 }
 
@@ -57,8 +59,8 @@ struct State {
     phase: Phase,
     /// Since when the commit at work is at work.
     committing_since: Option<Instant>,
-    /// Until when writes gather before the next commit.
-    gather_until: Option<std::time::Instant>,
+    /// Whether several callers shared the last commit.
+    is_shared: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,12 +87,12 @@ impl Queue {
             watermark: Timestamp::default(),
             phase: Phase::Open,
             committing_since: None,
-            gather_until: None,
+            is_shared: false,
         };
         Self {
             state: Mutex::new(state),
             wake: Condvar::new(),
-            gather: Condvar::new(),
+            closing: Condvar::new(),
             progress: watch::Sender::new(Progress {
                 durable: last,
                 failure: None,
@@ -161,20 +163,15 @@ impl Queue {
         self.wake.wait_while(&mut state, |state| {
             state.batch.is_empty() && state.phase == Phase::Open
         });
-        if let Some(gather_until) = state.gather_until.take() {
-            self.gather.wait_while_until(
-                &mut state,
-                |state| state.phase == Phase::Open,
-                gather_until,
-            );
+        if state.is_shared {
+            self.gather(&mut state);
         }
         match state.phase {
             Phase::Abandoned => Next::Abandon,
             Phase::Closing if state.batch.is_empty() => Next::Close(state.watermark),
             Phase::Open | Phase::Closing => {
-                let now = Instant::now();
-                state.committing_since = Some(now);
-                state.gather_until = (SHARED <= state.batch.len()).then(|| (now + GATHER).into());
+                state.committing_since = Some(Instant::now());
+                state.is_shared = SHARED <= state.batch.len();
                 Next::Commit(Commit {
                     batch: std::mem::take(&mut state.batch),
                     last: state.last,
@@ -182,6 +179,17 @@ impl Queue {
                 })
             }
             Phase::Failing => unreachable!("the commit thread recovers before it goes on"),
+        }
+    }
+
+    fn gather(&self, state: &mut MutexGuard<'_, State>) {
+        let until = Instant::now() + GATHER_MAX;
+        let mut before = 0;
+        while state.phase == Phase::Open && before < state.batch.len() {
+            before = state.batch.len();
+            let step = (Instant::now() + GATHER_STEP).min(until);
+            self.closing
+                .wait_while_until(state, |state| state.phase == Phase::Open, step.into());
         }
     }
 
@@ -239,14 +247,14 @@ impl Queue {
         state.watermark = state.watermark.max(now);
         state.phase = Phase::Closing;
         self.wake.notify_one();
-        self.gather.notify_one();
+        self.closing.notify_one();
     }
 
     /// Takes no more and writes no more.
     pub(super) fn abandon(&self) {
         self.state.lock().phase = Phase::Abandoned;
         self.wake.notify_one();
-        self.gather.notify_one();
+        self.closing.notify_one();
     }
 }
 

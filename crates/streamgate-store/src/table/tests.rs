@@ -34,7 +34,7 @@ fn one_pass_of_due_looks_at_every_shard_and_no_call_looks_at_more_than_its_part(
         .clone()
         .for_each(|at| put(&table, at.bits(), &record_of(1)));
     let calls = SHARDS.div_ceil(SHARDS_PER_SWEEP);
-    assert_eq!(calls, 100);
+    assert_eq!(calls, 1024);
     let mut found = BTreeSet::new();
     for _ in 0..calls {
         let due = table.due(END);

@@ -94,10 +94,11 @@ impl fmt::Debug for LocatorKey {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(Form);
 
-/// A UUID in its canonical text form is kept as its 16 bytes; every other id as it came.
+/// A UUID in its canonical text form is kept as its 16 bytes; every other id as it came. Not as
+/// a `u128`, which would align all that has a stream id to 16 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Form {
-    Uuid(u128),
+    Uuid(Uuid),
     Chosen(Arc<str>),
 }
 
@@ -113,8 +114,8 @@ impl StreamId {
     /// # Errors
     /// Says which of these rules the text breaks.
     pub fn parse(text: &str) -> Result<Self, TextError> {
-        if let Some(bits) = canonical_uuid(text) {
-            Ok(Self(Form::Uuid(bits)))
+        if let Some(uuid) = canonical_uuid(text) {
+            Ok(Self(Form::Uuid(uuid)))
         } else if text.is_empty() {
             Err(TextError::Empty)
         } else if Self::BYTES_MAX < text.len() {
@@ -137,40 +138,40 @@ impl StreamId {
         let high = u128::from(at.bits() >> 12) << 80;
         let middle = u128::from(at.bits() & 0xfff) << 64;
         let low = u128::from(random) & RANDOM_MASK;
-        Self(Form::Uuid(high | VERSION_8 | middle | VARIANT | low))
+        let bits = high | VERSION_8 | middle | VARIANT | low;
+        Self(Form::Uuid(Uuid::from_u128(bits)))
     }
 
     /// Its text, which may be made in `place`.
     pub fn text<'a>(&'a self, place: &'a mut [u8; Self::MINTED_LEN]) -> &'a str {
         match &self.0 {
             Form::Chosen(text) => text,
-            Form::Uuid(bits) => Uuid::from_u128(*bits).hyphenated().encode_lower(place),
+            Form::Uuid(uuid) => uuid.hyphenated().encode_lower(place),
         }
     }
 
     /// The locator inside, when the id has the form of those that we mint.
     #[must_use]
     pub fn locator(&self) -> Option<Locator> {
-        match self.0 {
-            Form::Uuid(bits)
-                if bits & VERSION_MASK == VERSION_8 && bits & VARIANT_MASK == VARIANT =>
-            {
-                let high = u64::try_from(bits >> 80).ok()?;
-                let middle = u64::try_from((bits >> 64) & 0xfff).ok()?;
-                Some(Locator::from_bits(high << 12 | middle))
-            }
-            Form::Uuid(_) | Form::Chosen(_) => None,
+        let Form::Uuid(uuid) = self.0 else {
+            return None;
+        };
+        let bits = uuid.as_u128();
+        if bits & VERSION_MASK != VERSION_8 || bits & VARIANT_MASK != VARIANT {
+            return None;
         }
+        let high = u64::try_from(bits >> 80).ok()?;
+        let middle = u64::try_from((bits >> 64) & 0xfff).ok()?;
+        Some(Locator::from_bits(high << 12 | middle))
     }
 }
 
 /// Reads the 8-4-4-4-12 form in lower case (RFC 9562, section 4); another spelling of the same
 /// UUID is another id.
-fn canonical_uuid(text: &str) -> Option<u128> {
+fn canonical_uuid(text: &str) -> Option<Uuid> {
     let is_canonical =
         text.len() == Hyphenated::LENGTH && !text.bytes().any(|byte| byte.is_ascii_uppercase());
-    let uuid = is_canonical.then(|| Uuid::try_parse(text))?;
-    uuid.ok().map(|uuid| uuid.as_u128())
+    is_canonical.then(|| Uuid::try_parse(text))?.ok()
 }
 
 impl fmt::Display for StreamId {
@@ -186,7 +187,7 @@ impl<C> Encode<C> for StreamId {
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
         match &self.0 {
-            Form::Uuid(bits) => e.bytes(&bits.to_be_bytes())?.ok(),
+            Form::Uuid(uuid) => e.bytes(uuid.as_bytes())?.ok(),
             Form::Chosen(text) => e.str(text)?.ok(),
         }
     }
@@ -197,7 +198,7 @@ impl<'b, C> Decode<'b, C> for StreamId {
         let damaged = || Error::message("StreamId");
         if d.datatype()? == Type::Bytes {
             let bytes = d.bytes()?.try_into().ok().ok_or_else(damaged)?;
-            Ok(Self(Form::Uuid(u128::from_be_bytes(bytes))))
+            Ok(Self(Form::Uuid(Uuid::from_bytes(bytes))))
         } else {
             Self::parse(d.str()?).ok().ok_or_else(damaged)
         }

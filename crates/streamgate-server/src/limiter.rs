@@ -4,6 +4,7 @@
 mod tests;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use streamgate_core::{
     Admission, Beat, ContentId, Device, Heartbeat, Limit, Locator, LocatorKey, OnLimit, Policy,
@@ -11,7 +12,7 @@ use streamgate_core::{
 };
 use streamgate_store::{LeaseStore, StoreError, Swap, Versioned, Write};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, instant};
 use crate::metrics::{Ended, Metrics};
 
 /// How often one request may lose the race for its record before it gives up.
@@ -224,10 +225,15 @@ impl Limiter {
     }
 
     async fn load(&self, at: Locator) -> Result<Versioned, StoreError> {
-        let timer = self.0.metrics.load_timer();
+        self.load_timed(at).await.0
+    }
+
+    /// Loads, and says when that was done.
+    async fn load_timed(&self, at: Locator) -> (Result<Versioned, StoreError>, Instant) {
+        let began = instant();
         let loaded = self.0.store.load(at).await;
-        timer.stop(loaded.is_ok());
-        loaded
+        let done = self.0.metrics.loaded(began, loaded.is_ok());
+        (loaded, done)
     }
 
     async fn decide<T>(
@@ -235,7 +241,8 @@ impl Limiter {
         at: Locator,
         mut act: impl FnMut(&mut Record, Timestamp) -> Decided<T>,
     ) -> Result<T, StoreError> {
-        let mut seen = self.load(at).await?;
+        let (loaded, mut began) = self.load_timed(at).await;
+        let mut seen = loaded?;
         for _ in 0..ATTEMPTS_MAX {
             let now = self.0.clock.now();
             let Versioned {
@@ -247,7 +254,6 @@ impl Limiter {
             let Some(write) = write else {
                 return Ok(answer);
             };
-            let timer = self.0.metrics.swap_timer();
             let swap = Swap {
                 at,
                 seen: version,
@@ -256,7 +262,7 @@ impl Limiter {
                 now,
             };
             let swapped = self.0.store.swap(swap).await;
-            timer.stop(swapped.is_ok());
+            began = self.0.metrics.swapped(began, swapped.is_ok());
             match swapped {
                 Ok(()) => {
                     self.0.metrics.ended(Ended::Expired, expired);
@@ -272,7 +278,8 @@ impl Limiter {
     }
 }
 
-/// 62 bits that nobody can guess, for an id that we mint.
+/// 62 bits that nobody can guess, for an id that we mint: of the thread's ChaCha12, which the
+/// system seeds, since to ask the system each time costs as much as to decide.
 fn random() -> u64 {
-    getrandom::u64().expect("the system has random bytes, as it had at the start")
+    rand::random()
 }

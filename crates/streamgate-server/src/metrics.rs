@@ -103,6 +103,13 @@ impl Calls {
             refused: result("refused"),
         }
     }
+
+    fn took(&self, began: Instant, is_ok: bool) -> Instant {
+        let (Self { ok, refused }, now) = (self, instant());
+        let histogram = if is_ok { ok } else { refused };
+        histogram.observe((now - began).as_secs_f64());
+        now
+    }
 }
 
 /// All counters, gauges and histograms of the process.
@@ -233,14 +240,14 @@ impl Metrics {
         self.http.get_or_create(&call).observe(took.as_secs_f64());
     }
 
-    /// Starts to time a load.
-    pub(crate) fn load_timer(&self) -> StoreTimer<'_> {
-        StoreTimer::new(&self.loads)
+    /// A load that began then is done. Returns the time.
+    pub(crate) fn loaded(&self, began: Instant, is_ok: bool) -> Instant {
+        self.loads.took(began, is_ok)
     }
 
-    /// Starts to time a swap.
-    pub(crate) fn swap_timer(&self) -> StoreTimer<'_> {
-        StoreTimer::new(&self.swaps)
+    /// A swap that began then is done. Returns the time.
+    pub(crate) fn swapped(&self, began: Instant, is_ok: bool) -> Instant {
+        self.swaps.took(began, is_ok)
     }
 
     /// Everything in the text format of Prometheus (OpenMetrics 1.0).
@@ -251,25 +258,5 @@ impl Metrics {
         let mut page = String::new();
         text::encode(&mut page, &self.registry).expect("a string takes every character");
         page
-    }
-}
-
-/// A running operation of the store.
-pub(crate) struct StoreTimer<'a> {
-    calls: &'a Calls,
-    began: Instant,
-}
-
-impl<'a> StoreTimer<'a> {
-    fn new(calls: &'a Calls) -> Self {
-        let began = instant();
-        Self { calls, began }
-    }
-
-    /// The operation is done.
-    pub(crate) fn stop(self, is_ok: bool) {
-        let Calls { ok, refused } = self.calls;
-        let histogram = if is_ok { ok } else { refused };
-        histogram.observe(self.began.elapsed().as_secs_f64());
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use streamgate_core::{Beat, ContentId, Heartbeat, Playback, Target, UserId};
@@ -16,6 +16,9 @@ use super::{Api, BATCH_BODY_MAX};
 
 /// How many heartbeats a batch may have.
 const BATCH_MAX: usize = 1000;
+/// How many heartbeats of a batch may wait for the store at once. Few, so that they stay in the
+/// processor's cache.
+const AT_ONCE_MAX: usize = 32;
 /// How many bytes most results of a batch have at the most.
 const RESULT_BYTES: usize = 400;
 
@@ -261,12 +264,9 @@ pub(super) async fn batch(
         return Err(Problem::invalid("heartbeats", detail));
     }
     let viewer = Viewer::new(api.limiter());
-    let results = body
-        .heartbeats
-        .into_iter()
-        .map(|item| one_of_batch(&api, &viewer, item));
+    let results = stream::iter(body.heartbeats).map(|item| one_of_batch(&api, &viewer, item));
     Ok(BatchResults {
-        results: join_all(results).await,
+        results: results.buffered(AT_ONCE_MAX).collect().await,
     })
 }
 

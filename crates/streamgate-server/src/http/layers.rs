@@ -85,7 +85,7 @@ impl Passage {
     /// Answers in time, whatever the request waits for. What it has set going may still happen.
     async fn answer(&self, entry: Entry, request: Request, next: Next) -> Response {
         if entry == Entry::Always {
-            return problem::render_bare(caught(request, next).await);
+            return caught(request, next).await;
         }
         let answer = self.admit(entry, request, next);
         let answered = tokio::time::timeout(self.0.deadline, answer).await;
@@ -148,7 +148,8 @@ async fn pass(
 
 async fn caught(request: Request, next: Next) -> Response {
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    answer.unwrap_or_else(|panic| answer_panic(&*panic))
+    let response = answer.unwrap_or_else(|panic| answer_panic(&*panic));
+    problem::render_bare(response)
 }
 
 /// A handler panicked: the request is answered, the process lives on.

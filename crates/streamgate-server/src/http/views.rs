@@ -1,5 +1,8 @@
 //! The bodies of answers, and the headers that go with them.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::{self, Display};
 use std::io::Write;
 use std::sync::LazyLock;
@@ -23,6 +26,8 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// How many bytes most answers about a stream have at the most.
 const STREAM_BYTES: usize = 512;
+/// How many bytes most `RateLimit` headers have at the most.
+const RATE_LIMIT_BYTES: usize = 32;
 /// The last millisecond that RFC 3339 has a text for, in milliseconds since 1970.
 const END_OF_9999: u64 = 253_402_300_799_999;
 /// What stands for itself in a path segment (RFC 3986, section 2.3).
@@ -88,6 +93,12 @@ fn user_text<S: Serializer>(user: &UserId, serializer: S) -> Result<S::Ok, S::Er
 #[derive(Clone, Copy, Debug)]
 struct Moment(WallTime);
 
+impl Moment {
+    fn push_to(self, out: &mut Vec<u8>) {
+        write!(out, "{self}").expect("a vector takes every byte");
+    }
+}
+
 impl Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis().min(END_OF_9999);
@@ -106,26 +117,35 @@ impl StreamBody {
     /// Appends what serde would write of it, for a sixth of the price: this is the answer to
     /// every heartbeat, up to a thousand at a time, and only the user's name needs escaping.
     pub(super) fn push_to(&self, out: &mut Vec<u8>) {
-        let state = match self.state {
-            StateBody::Live => "live",
-            StateBody::Suspect => "suspect",
-        };
-        let Self { limit, active, .. } = self;
-        let TermsBody {
-            interval_seconds,
-            lease_seconds,
-        } = self.heartbeat;
+        let Self {
+            limit,
+            active,
+            resumed,
+            heartbeat,
+            ..
+        } = self;
         out.extend_from_slice(br#"{"streamId":""#);
         self.stream_id.push_to(out);
         out.extend_from_slice(br#"","userId":"#);
         push_json(out, self.user_id.as_str());
-        push_text(
-            out,
-            format_args!(
-                r#","state":"{state}","startedAt":"{}","expiresAt":"{}","limit":{limit},"active":{active},"resumed":{},"heartbeat":{{"intervalSeconds":{interval_seconds},"leaseSeconds":{lease_seconds}}},"replaced":["#,
-                self.started_at, self.expires_at, self.resumed
-            ),
-        );
+        out.extend_from_slice(match self.state {
+            StateBody::Live => br#","state":"live","startedAt":""#,
+            StateBody::Suspect => br#","state":"suspect","startedAt":""#,
+        });
+        self.started_at.push_to(out);
+        out.extend_from_slice(br#"","expiresAt":""#);
+        self.expires_at.push_to(out);
+        out.extend_from_slice(br#"","limit":"#);
+        push_json(out, limit);
+        out.extend_from_slice(br#","active":"#);
+        push_json(out, active);
+        out.extend_from_slice(br#","resumed":"#);
+        push_json(out, resumed);
+        out.extend_from_slice(br#","heartbeat":{"intervalSeconds":"#);
+        push_json(out, &heartbeat.interval_seconds);
+        out.extend_from_slice(br#","leaseSeconds":"#);
+        push_json(out, &heartbeat.lease_seconds);
+        out.extend_from_slice(br#"},"replaced":["#);
         for (i, replaced) in self.replaced.iter().enumerate() {
             out.extend_from_slice(if i == 0 { b"\"" } else { b",\"" });
             replaced.push_to(out);
@@ -151,10 +171,6 @@ pub(super) fn json(bytes: Vec<u8>) -> Response {
 
 pub(super) fn push_json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     serde_json::to_writer(out, value).expect("what we answer can be written as JSON");
-}
-
-fn push_text(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a vector takes every byte");
 }
 
 /// What the server asks of the client.
@@ -301,11 +317,12 @@ impl Viewer {
         let seconds = seconds_up(free_at.since(self.now));
         let policy = POLICIES[usize::from(limit.get())].clone();
         headers.insert(RATE_LIMIT_POLICY, policy);
-        put(
-            headers,
-            RATE_LIMIT,
-            format!("\"streams\";r={left};t={seconds}"),
-        );
+        let mut rate_limit = Vec::with_capacity(RATE_LIMIT_BYTES);
+        rate_limit.extend_from_slice(br#""streams";r="#);
+        push_json(&mut rate_limit, &left);
+        rate_limit.extend_from_slice(b";t=");
+        push_json(&mut rate_limit, &seconds);
+        headers.insert(RATE_LIMIT, visible(rate_limit));
     }
 
     /// What the clock on the wall shows when the lease clock shows `at`.
@@ -326,15 +343,11 @@ pub(super) fn put_location(headers: &mut HeaderMap, place: &Place, stands_alone:
         let user = utf8_percent_encode(user.as_str(), SEGMENT);
         format!("/v1/users/{user}/streams/{id}")
     };
-    put(headers, LOCATION, location);
+    headers.insert(LOCATION, visible(location));
 }
 
-fn put(headers: &mut HeaderMap, name: HeaderName, value: String) {
-    headers.insert(name, visible(value));
-}
-
-fn visible(value: String) -> HeaderValue {
-    HeaderValue::try_from(value).expect("it is made of visible ASCII characters")
+fn visible(value: impl Into<Vec<u8>>) -> HeaderValue {
+    HeaderValue::try_from(value.into()).expect("it is made of visible ASCII characters")
 }
 
 /// `RateLimit-Policy` for each limit.

@@ -140,14 +140,14 @@ impl Record {
     }
 
     /// Gives every lease a full term from `now`, as after a restart: a silence that was ours is
-    /// nobody's fault.
+    /// nobody's fault. What was heard since then is left as it is.
     pub fn renew_all(&mut self, now: Timestamp) {
         for stream in self
             .accounts
             .iter_mut()
             .flat_map(|account| &mut account.streams)
         {
-            stream.lease.restart(now);
+            stream.lease.restart(now.max(stream.lease.heard_at()));
         }
     }
 

@@ -67,9 +67,10 @@ impl EmbeddedStore {
         let dir = DataDir::lock(dir)?;
         let found = dir.inspect_journal(key)?;
         let header = found.header();
-        let table = Arc::new(Table::new());
+        let table = Arc::new(Table::new(header.watermark));
         let read = Read::all(&found, &table).map_err(|error| dir.refusal(error))?;
         drop(found);
+        let (records, streams) = (table.records_and_bytes().0, table.streams_len());
         let journal = if header.is_old() {
             tracing::info!("writing the data directory in the format of this version");
             let journal = dir.replace_journal(&header.key, &table, header.watermark);
@@ -99,8 +100,8 @@ impl EmbeddedStore {
             store,
             key: header.key,
             watermark: header.watermark,
-            records: read.records,
-            streams: read.streams,
+            records,
+            streams,
             was_closed: header.was_closed,
         })
     }
@@ -111,45 +112,31 @@ struct Read {
     /// The number of the last write.
     last: u64,
     log_bytes: usize,
-    records: usize,
-    streams: usize,
 }
 
 impl Read {
-    /// Reads a journal into an empty table, and renews every lease.
+    /// Reads a journal into an empty table.
     fn all(journal: &Journal, table: &Table) -> Result<Self, JournalError> {
         let (last, log_bytes) = (AtomicU64::new(0), AtomicUsize::new(0));
-        let read = |part, restore: &mut dyn FnMut(Locator, u64, &[u8])| {
+        table.restore_all::<JournalError>(|part, restore| {
             let (mut writes, mut newest) = (0, 0);
             let bytes = journal.each(|op| {
-                restore(op.at, op.number, op.bytes);
+                restore(op.at, op.number, op.bytes)?;
                 newest = op.number.max(newest);
                 writes += 1;
                 if part == 0 && writes % WRITES_PER_PROGRESS_LINE == 0 {
                     tracing::info!(writes, "reading the data directory");
                 }
-                Ok::<(), JournalError>(())
+                Ok(())
             })?;
             // Every part reads the same.
             last.store(newest, Ordering::Relaxed);
             log_bytes.store(bytes, Ordering::Relaxed);
             Ok(())
-        };
-        let renewed = AtomicUsize::new(0);
-        let progress = |records| {
-            let before = renewed.fetch_add(records, Ordering::Relaxed);
-            let records = before + records;
-            if before / WRITES_PER_PROGRESS_LINE < records / WRITES_PER_PROGRESS_LINE {
-                tracing::info!(records, "renewing the leases");
-            }
-        };
-        let now = journal.header().watermark;
-        let (records, streams) = table.restore_all::<JournalError>(now, read, progress)?;
+        })?;
         Ok(Self {
             last: last.into_inner(),
             log_bytes: log_bytes.into_inner(),
-            records,
-            streams,
         })
     }
 }

@@ -16,7 +16,7 @@ impl MemoryStore {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            table: Table::new(),
+            table: Table::new(Timestamp::default()),
         }
     }
 }

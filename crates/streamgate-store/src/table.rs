@@ -55,10 +55,10 @@ impl LastWrite {
 }
 
 impl Slot {
-    fn versioned(&self) -> Result<Versioned, StoreError> {
+    fn versioned(&self, renewed_at: Timestamp) -> Result<Versioned, StoreError> {
         Ok(Versioned {
             version: Version(self.version.into()),
-            record: Record::decode(&self.bytes)?,
+            record: decode(&self.bytes, renewed_at)?,
         })
     }
 
@@ -121,22 +121,6 @@ impl Shard {
         Some(removed)
     }
 
-    /// Renews every lease, and counts. Returns how many records and streams there are.
-    fn renew(&mut self, now: Timestamp) -> Result<(usize, usize), DecodeError> {
-        let (mut streams, mut bytes) = (0, 0);
-        for slot in self.slots.iter_mut() {
-            let mut record = Record::decode(&slot.bytes)?;
-            record.renew_all(now);
-            slot.keep(&record.encode());
-            slot.due_at = due_at(&record);
-            slot.write = LastWrite::new(slot.write.number(), &record);
-            streams += slot.write.streams();
-            bytes += slot.bytes.len();
-        }
-        (self.streams, self.bytes) = (streams, bytes);
-        Ok((self.slots.len() as usize, streams))
-    }
-
     fn next_version(&mut self) -> u32 {
         self.last_version = self.last_version.checked_add(1).unwrap_or(1);
         self.last_version
@@ -150,6 +134,8 @@ impl Shard {
 }
 
 pub(crate) struct Table {
+    /// Every lease runs a full term from here: what was heard before is read as heard then.
+    renewed_at: Timestamp,
     shards: Box<[Mutex<Shard>]>,
     /// The last write that removed a record: where there is none, it may have been this one.
     removed: AtomicU64,
@@ -157,8 +143,11 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new() -> Self {
+    /// A table without records. Those that come may be from before a restart that was at
+    /// `renewed_at`.
+    pub(crate) fn new(renewed_at: Timestamp) -> Self {
         Self {
+            renewed_at,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             removed: AtomicU64::new(0),
             sweep_at: AtomicUsize::new(0),
@@ -167,9 +156,10 @@ impl Table {
 
     pub(crate) fn load(&self, at: Locator) -> Result<Versioned, StoreError> {
         let shard = self.shard(at).lock();
-        shard
-            .find(at)
-            .map_or_else(|| Ok(Versioned::absent()), Slot::versioned)
+        match shard.find(at) {
+            None => Ok(Versioned::absent()),
+            Some(slot) => slot.versioned(self.renewed_at),
+        }
     }
 
     /// Swaps a record if it is the one that was seen. `write` is asked for the number of the
@@ -193,7 +183,7 @@ impl Table {
             return self.swap_absent(shard, version, swap, &bytes, write);
         };
         if Version(slot.version.into()) != swap.seen {
-            return Err(StoreError::Conflict(slot.versioned()?));
+            return Err(StoreError::Conflict(slot.versioned(self.renewed_at)?));
         }
         let before = (slot.write.streams(), slot.bytes.len());
         let number = write(slot.write.number(), &bytes)?;
@@ -238,65 +228,63 @@ impl Table {
     }
 
     /// Takes in a record as it was found on disk, in the place of an older one; no bytes at all
-    /// take the older one away. [`Table::restore_all`] makes it one that can be used.
-    pub(crate) fn restore(&self, at: Locator, number: u64, bytes: &[u8]) {
+    /// take the older one away.
+    pub(crate) fn restore(&self, at: Locator, number: u64, record: &Record, bytes: &[u8]) {
         let shard = &mut *self.shard(at).lock();
-        let write = LastWrite::new(number, &Record::default());
-        if bytes.is_empty() {
-            shard.remove(at);
-        } else if let Some(slot) = shard.find_mut(at) {
-            slot.write = write;
-            slot.keep(bytes);
+        let write = LastWrite::new(number, record);
+        let version = shard.next_version();
+        let before;
+        if let Some(slot) = shard.find_mut(at) {
+            before = Some((slot.write.streams(), slot.bytes.len()));
+            if bytes.is_empty() {
+                shard.remove(at);
+            } else {
+                slot.write = write;
+                slot.due_at = due_at(record);
+                slot.keep(bytes);
+            }
         } else {
-            let version = shard.next_version();
-            shard.insert(Slot {
-                at,
-                write,
-                version,
-                due_at: 0,
-                bytes: bytes.into(),
-            });
+            before = None;
+            if !bytes.is_empty() {
+                shard.insert(Slot {
+                    at,
+                    write,
+                    version,
+                    due_at: due_at(record),
+                    bytes: bytes.into(),
+                });
+            }
         }
+        shard.count(before, write.streams(), bytes.len());
     }
 
     /// Takes in what is on disk, a part of the table on each core: `read` is called with the
-    /// number of each part, and shows it every write, oldest first. Gives every lease a full
-    /// term from `now`, as after a restart, and tells `progress` of so many more records now and
-    /// then. Returns how many records and streams there are.
+    /// number of each part, and shows it every write, oldest first.
     pub(crate) fn restore_all<E: From<DecodeError> + Send>(
         &self,
-        now: Timestamp,
-        read: impl Fn(usize, &mut dyn FnMut(Locator, u64, &[u8])) -> Result<(), E> + Sync,
-        progress: impl Fn(usize) + Sync,
-    ) -> Result<(usize, usize), E> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let part_len = SHARDS.div_ceil(threads);
-        let restore = |part: usize, shards: &[Mutex<Shard>]| {
+        read: impl Fn(usize, &mut dyn FnMut(Locator, u64, &[u8]) -> Result<(), E>) -> Result<(), E>
+        + Sync,
+    ) -> Result<(), E> {
+        let parts = std::thread::available_parallelism().map_or(1, usize::from);
+        let part_of = |at| shard_of(at) * parts / SHARDS;
+        let restore = |part| {
             read(part, &mut |at, number, bytes| {
-                if shard_of(at) / part_len == part {
-                    self.restore(at, number, bytes);
+                if part_of(at) == part {
+                    let record = decode(bytes, self.renewed_at)?;
+                    self.restore(at, number, &record, bytes);
                 }
-            })?;
-            shards.iter().try_fold((0, 0), |(records, streams), shard| {
-                let (more_records, more_streams) = shard.lock().renew(now)?;
-                progress(more_records);
-                Ok((records + more_records, streams + more_streams))
+                Ok(())
             })
         };
         std::thread::scope(|scope| {
             let restore = &restore;
-            let parts = self.shards.chunks(part_len).enumerate();
-            let parts = parts.map(|(part, shards)| scope.spawn(move || restore(part, shards)));
-            let parts: Vec<_> = parts.collect();
-            parts
-                .into_iter()
-                .try_fold((0, 0), |(records, streams), part| {
-                    let restored: Result<(usize, usize), E> = part
-                        .join()
-                        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                    let (more_records, more_streams) = restored?;
-                    Ok((records + more_records, streams + more_streams))
-                })
+            let parts: Vec<_> = (0..parts)
+                .map(|part| scope.spawn(move || restore(part)))
+                .collect();
+            parts.into_iter().try_for_each(|part| {
+                part.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
         })
     }
 
@@ -365,6 +353,13 @@ impl Table {
     fn shard(&self, at: Locator) -> &Mutex<Shard> {
         &self.shards[shard_of(at)]
     }
+}
+
+/// The record behind `bytes`, its leases renewed.
+fn decode(bytes: &[u8], renewed_at: Timestamp) -> Result<Record, DecodeError> {
+    let mut record = Record::decode(bytes)?;
+    record.renew_all(renewed_at);
+    Ok(record)
 }
 
 fn shard_of(at: Locator) -> usize {

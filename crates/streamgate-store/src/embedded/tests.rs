@@ -34,7 +34,7 @@ const JOURNAL: &str = "streams.redb";
 /// A store whose disk is the test: it takes the batches and says when they are durable.
 fn without_disk() -> EmbeddedStore {
     EmbeddedStore {
-        table: Arc::new(Table::new()),
+        table: Arc::new(Table::new(Timestamp::default())),
         queue: Arc::new(Queue::after(0)),
         committer: Mutex::new(None),
     }

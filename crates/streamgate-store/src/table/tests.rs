@@ -28,7 +28,7 @@ fn put(table: &Table, place: u64, next: &Record) {
 
 #[test]
 fn one_pass_of_due_looks_at_every_shard_and_no_call_looks_at_more_than_its_part() {
-    let table = Table::new();
+    let table = Table::new(Timestamp::default());
     let places = (0..SHARDS as u64).map(at);
     places
         .clone()
@@ -50,7 +50,7 @@ fn one_pass_of_due_looks_at_every_shard_and_no_call_looks_at_more_than_its_part(
 
 #[test]
 fn a_call_of_due_ends_with_the_shard_that_fills_it() {
-    let table = Table::new();
+    let table = Table::new(Timestamp::default());
     let in_shard = |shard: u64, n: u64| at(n << SHARDS.trailing_zeros() | shard);
     let (first, others) = (DUE_MAX as u64 + 10, 5);
     (0..first).for_each(|n| put(&table, in_shard(0, n).bits(), &record_of(1)));
@@ -61,7 +61,7 @@ fn a_call_of_due_ends_with_the_shard_that_fills_it() {
 
 #[test]
 fn a_write_is_numbered_only_when_it_is_certain_to_happen() {
-    let table = Table::new();
+    let table = Table::new(Timestamp::default());
     put(&table, 1, &record_of(1));
     let stale = table.swap(swap(at(1), Version::ABSENT, &record_of(2)), |_, _| {
         panic!("a conflict was numbered")
@@ -75,7 +75,7 @@ fn a_write_is_numbered_only_when_it_is_certain_to_happen() {
 
 #[test]
 fn a_write_that_is_refused_changes_nothing() {
-    let table = Table::new();
+    let table = Table::new(Timestamp::default());
     put(&table, 1, &record_of(1));
     let before = table.load(at(1)).unwrap();
     let full = |_: u64, _: &[u8]| Err(StoreError::Overloaded { store: "full" });
@@ -91,7 +91,7 @@ fn a_write_that_is_refused_changes_nothing() {
 
 #[test]
 fn each_write_is_shown_the_number_of_the_one_before_and_its_own_bytes() {
-    let table = Table::new();
+    let table = Table::new(Timestamp::default());
     let mut seen = Version::ABSENT;
     for n in 1..5 {
         let record = record_of(n);
@@ -109,12 +109,12 @@ fn each_write_is_shown_the_number_of_the_one_before_and_its_own_bytes() {
 
 #[test]
 fn what_comes_after_a_removal_is_shown_the_number_of_the_removal() {
-    let table = Table::new();
+    let table = Table::new(Timestamp::default());
     put(&table, 1, &record_of(1));
     let seen = table.load(at(1)).unwrap().version;
     table
         .swap(swap(at(1), seen, &Record::default()), |_, bytes| {
-            assert_eq!(bytes, []);
+            assert!(bytes.is_empty());
             Ok(7)
         })
         .unwrap();
@@ -128,7 +128,7 @@ fn what_comes_after_a_removal_is_shown_the_number_of_the_removal() {
 
 #[test]
 fn each_shows_every_record_once_and_locks_none_meanwhile() {
-    let table = Table::new();
+    let table = Table::new(Timestamp::default());
     let mut random = Random(3);
     let places: BTreeSet<Locator> = (0..5_000).map(|_| at(random.next())).collect();
     for (n, &at) in (1..).zip(&places) {

@@ -132,7 +132,9 @@ fn a_record_that_cannot_be_read_is_damage() {
                 at: at(1),
                 bytes,
             });
-            journal.commit(batch, millis(0), &Table::new()).unwrap();
+            journal
+                .commit(batch, millis(0), &Table::new(millis(0)))
+                .unwrap();
         });
         assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
         let expected =

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use redb::backends::InMemoryBackend;
-use streamgate_core::LocatorKey;
+use streamgate_core::{LocatorKey, Record};
 
 use super::millis;
 use crate::conformance::{Random, at};
@@ -30,7 +30,7 @@ impl World {
         journal.slack_bytes = SLACK_BYTES;
         Self {
             journal,
-            table: Table::new(),
+            table: Table::new(millis(0)),
             last: 0,
         }
     }
@@ -40,7 +40,7 @@ impl World {
         for (place, bytes) in writes {
             self.last += 1;
             let (number, at) = (self.last, at(*place));
-            self.table.restore(at, number, bytes);
+            self.table.restore(at, number, &Record::default(), bytes);
             batch.push(Op { number, at, bytes });
         }
         let done = self.journal.commit(batch, millis(self.last), &self.table);
@@ -111,7 +111,7 @@ fn churn_leaves_at_most_twice_what_is_true_and_all_of_it() {
 fn a_heartbeat_since_the_write_is_carried_on_with_it() {
     let mut world = World::new();
     world.commit(&[(1, vec![1; 100])]);
-    world.table.restore(at(1), 1, &[2; 100]);
+    world.table.restore(at(1), 1, &Record::default(), &[2; 100]);
     // Enough to take the first entry away.
     for _ in 0..10 {
         world.commit(&[(2, vec![3; 20_000])]);

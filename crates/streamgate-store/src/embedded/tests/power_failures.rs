@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use redb::StorageBackend;
-use streamgate_core::{LocatorKey, Timestamp};
+use streamgate_core::{LocatorKey, Record, Timestamp};
 
 use super::sim_disk::{SimDisk, Sync};
 use crate::conformance::{Random, at};
@@ -165,13 +165,15 @@ impl Found {
                 was_closed: header.was_closed,
                 ..Content::default()
             },
-            table: Table::new(),
+            table: Table::new(Timestamp::default()),
             first: u64::MAX,
             last: 0,
         };
         let read = journal.each(|op| {
             found.content.put(op);
-            found.table.restore(op.at, op.number, op.bytes);
+            found
+                .table
+                .restore(op.at, op.number, &Record::default(), op.bytes);
             found.first = found.first.min(op.number);
             found.last = found.last.max(op.number);
             Ok::<(), JournalError>(())
@@ -334,7 +336,7 @@ impl Life {
                 bytes: &bytes,
             };
             next.put(op);
-            table.restore(place, self.last, &bytes);
+            table.restore(place, self.last, &Record::default(), &bytes);
             batch.push(op);
         }
         let (watermark, writes) = (next.watermark, batch.len() as u64);

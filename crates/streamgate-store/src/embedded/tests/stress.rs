@@ -59,13 +59,13 @@ async fn round(seed: u64) {
         memory.push(store.load(at(place)).await.unwrap().record);
     }
     check(&memory, &told.lock(), seed);
-    store.close(millis(0)).await.unwrap();
+    store.close(millis(1)).await.unwrap();
     drop(store);
 
     let opened = open(dir.path()).unwrap();
     assert_eq!(
         opened.streams,
-        memory.iter().map(Record::streams_len).sum(),
+        memory.iter().map(Record::streams_len).sum::<usize>(),
         "seed {seed}"
     );
     for (place, expected) in (0..).zip(&mut memory) {

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use futures_util::{StreamExt, stream};
+use futures_util::future::join_all;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use streamgate_core::{Beat, ContentId, Heartbeat, Playback, Target, UserId};
@@ -17,8 +17,8 @@ use super::{Api, BATCH_BODY_MAX};
 /// How many heartbeats a batch may have.
 const BATCH_MAX: usize = 1000;
 /// How many heartbeats of a batch may wait for the store at once. Few, so that they stay in the
-/// processor's cache.
-const AT_ONCE_MAX: usize = 32;
+/// processor's cache; up to 30 are polled in place, which saves an allocation for each.
+const AT_ONCE_MAX: usize = 30;
 /// How many bytes most results of a batch have at the most.
 const RESULT_BYTES: usize = 400;
 
@@ -183,47 +183,19 @@ struct BatchItem {
 }
 
 /// One result for each heartbeat, in their order.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(as = HeartbeatBatchResults)]
+#[expect(dead_code, reason = "the results are written one by one")]
 pub(super) struct BatchResults {
-    results: Vec<BatchResult>,
-}
-
-impl IntoResponse for BatchResults {
-    fn into_response(self) -> Response {
-        let mut out = Vec::with_capacity(RESULT_BYTES * (self.results.len() + 1));
-        out.extend_from_slice(br#"{"results":["#);
-        for (i, result) in self.results.iter().enumerate() {
-            if 0 < i {
-                out.push(b',');
-            }
-            result.push_to(&mut out);
-        }
-        out.extend_from_slice(b"]}");
-        json(out)
-    }
-}
-
-impl BatchResult {
-    /// Appends what serde would write of it.
-    fn push_to(&self, out: &mut Vec<u8>) {
-        let Some(stream) = &self.stream else {
-            return push_json(out, self);
-        };
-        out.extend_from_slice(br#"{"streamId":"#);
-        push_json(out, &self.stream_id);
-        out.extend_from_slice(br#","status":200,"stream":"#);
-        stream.push_to(out);
-        out.push(b'}');
-    }
+    results: Vec<BatchResult<'static>>,
 }
 
 /// What one heartbeat of a batch comes to.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = HeartbeatBatchResult)]
-struct BatchResult {
-    stream_id: String,
+struct BatchResult<'a> {
+    stream_id: &'a str,
     /// The status that the heartbeat alone would have been answered with.
     status: u16,
     /// The stream, with status 200.
@@ -243,6 +215,61 @@ struct BatchResult {
     detail: Option<String>,
 }
 
+impl<'a> BatchResult<'a> {
+    fn new(stream_id: &'a str, beat: Result<Beat, Problem>, viewer: &Viewer) -> Self {
+        let result = Self {
+            stream_id,
+            status: StatusCode::OK.as_u16(),
+            stream: None,
+            code: None,
+            by: None,
+            field: None,
+            detail: None,
+        };
+        let refused = |problem: &Problem, result| Self {
+            status: problem.code().status().as_u16(),
+            code: Some(problem.code()),
+            ..result
+        };
+        match beat {
+            Ok(Beat::Renewed(place) | Beat::Joined(place)) => Self {
+                stream: Some(viewer.stream(&place, false, &[])),
+                ..result
+            },
+            Ok(Beat::Resumed(place)) => Self {
+                stream: Some(viewer.stream(&place, true, &[])),
+                ..result
+            },
+            Ok(Beat::Over(over)) => Self {
+                by: successor(&over).map(ToString::to_string),
+                ..refused(&Problem::over(&over), result)
+            },
+            Ok(Beat::Unknown) => refused(&Problem::stream_unknown(), result),
+            Err(problem) => {
+                let refused = refused(&problem, result);
+                let (field, detail) = problem.place_and_detail();
+                Self {
+                    field,
+                    detail: Some(detail),
+                    ..refused
+                }
+            }
+        }
+    }
+
+    /// Appends what serde would write of it.
+    fn push_to(&self, out: &mut Vec<u8>) {
+        let Some(stream) = &self.stream else {
+            return push_json(out, self);
+        };
+        out.extend_from_slice(br#"{"streamId":"#);
+        push_json(out, self.stream_id);
+        out.extend_from_slice(br#","status":200,"stream":"#);
+        stream.push_to(out);
+        out.push(b'}');
+    }
+}
+
 /// Says that many streams still play
 ///
 /// For a gateway or a back end that gathers its players' heartbeats. Each has its own result;
@@ -258,60 +285,25 @@ struct BatchResult {
 pub(super) async fn batch(
     State(api): State<Api>,
     Body(body): Body<BatchBody, BATCH_BODY_MAX>,
-) -> Result<BatchResults, Problem> {
+) -> Result<Response, Problem> {
     if BATCH_MAX < body.heartbeats.len() {
         let detail = format!("must have at most {BATCH_MAX} entries");
         return Err(Problem::invalid("heartbeats", detail));
     }
+    let mut out = Vec::with_capacity(RESULT_BYTES * (body.heartbeats.len() + 1));
     let viewer = Viewer::new(api.limiter());
-    let results = stream::iter(body.heartbeats).map(|item| one_of_batch(&api, &viewer, item));
-    Ok(BatchResults {
-        results: results.buffered(AT_ONCE_MAX).collect().await,
-    })
-}
-
-async fn one_of_batch(api: &Api, viewer: &Viewer, item: BatchItem) -> BatchResult {
-    let beat = beat_of_batch(api, &item).await;
-    let result = BatchResult {
-        stream_id: item.stream_id,
-        status: StatusCode::OK.as_u16(),
-        stream: None,
-        code: None,
-        by: None,
-        field: None,
-        detail: None,
-    };
-    let refused = |problem: Problem| BatchResult {
-        status: problem.code().status().as_u16(),
-        code: Some(problem.code()),
-        ..result.clone()
-    };
-    match beat {
-        Ok(Beat::Renewed(place) | Beat::Joined(place)) => BatchResult {
-            stream: Some(viewer.stream(&place, false, &[])),
-            ..result
-        },
-        Ok(Beat::Resumed(place)) => BatchResult {
-            stream: Some(viewer.stream(&place, true, &[])),
-            ..result
-        },
-        Ok(Beat::Over(over)) => {
-            let by = successor(&over).map(ToString::to_string);
-            BatchResult {
-                by,
-                ..refused(Problem::over(&over))
+    out.extend_from_slice(br#"{"results":["#);
+    for items in body.heartbeats.chunks(AT_ONCE_MAX) {
+        let beats = join_all(items.iter().map(|item| beat_of_batch(&api, item))).await;
+        for (item, beat) in items.iter().zip(beats) {
+            if !out.ends_with(b"[") {
+                out.push(b',');
             }
-        }
-        Ok(Beat::Unknown) => refused(Problem::stream_unknown()),
-        Err(problem) => {
-            let (field, detail) = problem.place_and_detail();
-            BatchResult {
-                field,
-                detail: Some(detail),
-                ..refused(problem)
-            }
+            BatchResult::new(&item.stream_id, beat, &viewer).push_to(&mut out);
         }
     }
+    out.extend_from_slice(b"]}");
+    Ok(json(out))
 }
 
 async fn beat_of_batch(api: &Api, item: &BatchItem) -> Result<Beat, Problem> {

@@ -47,7 +47,7 @@ class Scale:
         return self._by_size("1:20:1")
 
     def restart(self):
-        """After kill -9, the files not in the page cache; then all leases end at once.
+        """After kill -9, on both cores, the files not in the page cache; then all leases end at once.
 
         `quiet` and `sweep` are the same load, 1:20:1 at 5,000 requests/s, before and while the
         leases end.
@@ -59,9 +59,15 @@ class Scale:
         began = time.monotonic()
         lease = _lease(self._swept_lease)
         with servers.streamgate(
-            self._directory, data=data, ready_seconds=_RESTART_SECONDS_MAX, **lease
+            self._directory,
+            data=data,
+            ready_seconds=_RESTART_SECONDS_MAX,
+            # Nothing else is to do until it is ready.
+            cores=servers.BOTH_CORES,
+            **lease,
         ) as server:
             ready = time.monotonic()
+            server.pin()
             lines = server.log.read_text().splitlines()
             self.restart_log = [line for line in lines if line.startswith("{")]
             measured = {"restart": {"readySeconds": ready - began} | self._footprint(server)}

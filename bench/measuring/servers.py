@@ -13,6 +13,7 @@ from pathlib import Path
 from . import machine, tools
 
 SERVER_CORE, GENERATOR_CORE = "0", "1"
+BOTH_CORES = f"{SERVER_CORE},{GENERATOR_CORE}"
 _READY_SECONDS = 60
 _STOP_SECONDS = 60
 
@@ -58,6 +59,12 @@ class Server:
         """Resident memory of its processes."""
         return sum(map(machine.resident_bytes, self.pids))
 
+    def pin(self):
+        """Takes a server that was started on both cores to its own."""
+        for pid in self.pids:
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(thread.name), {int(SERVER_CORE)})
+
     def kill(self):
         """kill -9: what a crash looks like."""
         self.process.kill()
@@ -74,13 +81,13 @@ def work_directory(parent):
 
 
 @contextmanager
-def streamgate(directory, data=None, ready_seconds=_READY_SECONDS, **settings):
+def streamgate(directory, data=None, ready_seconds=_READY_SECONDS, cores=SERVER_CORE, **settings):
     """streamgate as it is by default, over the embedded store; settings as STREAMGATE_… names."""
     environment = {f"STREAMGATE_{name}": str(value) for name, value in settings.items()}
     with _own(directory) as own:
         data = data or own / "data"
         command = [tools.STREAMGATE, "serve", "--store", "embedded", "--data-dir", data]
-        with _started("streamgate", command, own, "--listen", environment) as server:
+        with _started("streamgate", command, own, "--listen", environment, cores) as server:
             server.data = data
             _wait_until(lambda: server.get("/readyz")[0] == 200, server, ready_seconds)
             yield server
@@ -130,14 +137,14 @@ def _own(parent):
 
 
 @contextmanager
-def _started(name, command, directory, listen="--port", environment=None):
+def _started(name, command, directory, listen="--port", environment=None, cores=SERVER_CORE):
     port = _free_port()
     where = f"127.0.0.1:{port}" if listen == "--listen" else str(port)
     log = directory / "log"
     with ExitStack() as opened:
         out = opened.enter_context(log.open("w"))
         process = subprocess.Popen(
-            pinned(SERVER_CORE, [*command, listen, where]),
+            pinned(cores, [*command, listen, where]),
             stdout=out,
             stderr=out,
             stdin=subprocess.DEVNULL,

@@ -89,6 +89,28 @@ impl EncodeLabelValue for Route {
     }
 }
 
+/// Heartbeats by what they came to: looked up once, since there are so many of them.
+struct Beats {
+    renewed: Counter,
+    joined: Counter,
+    resumed: Counter,
+    over: Counter,
+    unknown: Counter,
+}
+
+impl Beats {
+    fn new(heartbeats: &Family<Outcome, Counter>) -> Self {
+        let outcome = |outcome| heartbeats.get_or_create_owned(&Outcome { outcome });
+        Self {
+            renewed: outcome("renewed"),
+            joined: outcome("joined"),
+            resumed: outcome("resumed"),
+            over: outcome("over"),
+            unknown: outcome("unknown"),
+        }
+    }
+}
+
 /// How long the calls of one operation of the store took.
 struct Calls {
     ok: Histogram,
@@ -116,7 +138,7 @@ impl Calls {
 pub(crate) struct Metrics {
     registry: Registry,
     starts: Family<Outcome, Counter>,
-    heartbeats: Family<Outcome, Counter>,
+    heartbeats: Beats,
     ended: Family<Cause, Counter>,
     live: Gauge,
     loads: Calls,
@@ -129,10 +151,11 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
         let store = Family::new_with_constructor(histogram);
+        let heartbeats = Family::default();
         let mut metrics = Self {
             registry: Registry::with_prefix("streamgate"),
             starts: Family::default(),
-            heartbeats: Family::default(),
+            heartbeats: Beats::new(&heartbeats),
             ended: Family::default(),
             live: Gauge::default(),
             loads: Calls::new("load", &store),
@@ -140,20 +163,20 @@ impl Metrics {
             http: Family::new_with_constructor(histogram),
             shed: Counter::default(),
         };
-        metrics.register(store);
+        metrics.register(store, heartbeats);
         metrics
     }
 
-    fn register(&mut self, store: Family<StoreCall, Histogram>) {
+    fn register(
+        &mut self,
+        store: Family<StoreCall, Histogram>,
+        heartbeats: Family<Outcome, Counter>,
+    ) {
         let registry = &mut self.registry;
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The version that runs", version);
         registry.register("starts", "Starts by what they came to", self.starts.clone());
-        registry.register(
-            "heartbeats",
-            "Heartbeats by what they came to",
-            self.heartbeats.clone(),
-        );
+        registry.register("heartbeats", "Heartbeats by what they came to", heartbeats);
         registry.register(
             "streams_ended",
             "Streams that ended, by cause",
@@ -197,14 +220,15 @@ impl Metrics {
     }
 
     pub(crate) fn heartbeat(&self, beat: &Beat) {
-        let outcome = match beat {
-            Beat::Renewed(_) => "renewed",
-            Beat::Joined(_) => "joined",
-            Beat::Resumed(_) => "resumed",
-            Beat::Over(_) => "over",
-            Beat::Unknown => "unknown",
+        let beats = &self.heartbeats;
+        let counter = match beat {
+            Beat::Renewed(_) => &beats.renewed,
+            Beat::Joined(_) => &beats.joined,
+            Beat::Resumed(_) => &beats.resumed,
+            Beat::Over(_) => &beats.over,
+            Beat::Unknown => &beats.unknown,
         };
-        self.heartbeats.get_or_create(&Outcome { outcome }).inc();
+        counter.inc();
     }
 
     pub(crate) fn ended(&self, cause: Ended, streams: usize) {

@@ -2,11 +2,13 @@
 //! by one thread, many swaps to one sync, in the order in which they were decided. What a crash
 //! keeps is therefore a prefix of what happened.
 
+mod busyness;
 mod committer;
 mod data_dir;
 mod entry;
 mod journal;
 mod queue;
+mod read_ahead;
 mod trial;
 
 #[cfg(test)]

@@ -29,8 +29,11 @@ const IGNORED_BODY: Duration = Duration::from_secs(1);
 /// How much an error answer repeats of what its caller wrote.
 const ECHO_CHARACTERS_MAX: usize = 200;
 
-/// A JSON body of at most `BYTES_MAX` bytes.
-pub(super) struct Body<T, const BYTES_MAX: usize = BODY_MAX>(pub(super) T);
+/// A JSON body.
+pub(super) struct Body<T>(pub(super) T);
+
+/// The text of a JSON body of at most `BYTES_MAX` bytes, not yet parsed.
+pub(super) struct JsonText<const BYTES_MAX: usize>(pub(super) Bytes);
 
 /// A JSON body, or none at all, or `null`.
 pub(super) struct Lenient<T>(pub(super) T);
@@ -47,20 +50,26 @@ pub(super) struct Path<T>(pub(super) T);
 /// The parameters of the query.
 pub(super) struct Query<T>(pub(super) T);
 
-impl<S, T, const BYTES_MAX: usize> FromRequest<S> for Body<T, BYTES_MAX>
-where
-    S: Send + Sync,
-    T: DeserializeOwned,
-{
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let JsonText(bytes) = JsonText::<BODY_MAX>::from_request(request, state).await?;
+        object(&bytes).map(Self)
+    }
+}
+
+impl<S: Send + Sync, const BYTES_MAX: usize> FromRequest<S> for JsonText<BYTES_MAX> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let is_json = says_json(request.headers());
         let bytes = read(request, BYTES_MAX).await?;
-        if !is_json {
-            return Err(Problem::unsupported_media_type());
+        if is_json {
+            Ok(Self(bytes))
+        } else {
+            Err(Problem::unsupported_media_type())
         }
-        object(&bytes).map(Self)
     }
 }
 
@@ -212,11 +221,17 @@ impl<'de> Deserialize<'de> for WholeNumber {
 }
 
 /// Parses a JSON object; the problem names the field where it went wrong.
-pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     json(bytes).map(|Object(body)| body)
 }
 
-fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+/// Parses it, and only if that fails once more, to learn where: to keep the path at hand costs
+/// as much as to parse.
+fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).or_else(|_| json_or_where(bytes))
+}
+
+fn json_or_where<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

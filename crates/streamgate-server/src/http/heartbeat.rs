@@ -1,14 +1,16 @@
 //! Heartbeats, one at a time or a thousand.
 
+use std::borrow::Cow;
+
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use streamgate_core::{Beat, ContentId, Heartbeat, Playback, Target, UserId};
 use utoipa::{IntoParams, ToSchema};
 
-use super::extract::{Body, Lenient, Path, Query, parse_optional, stream_id, user_id};
+use super::extract::{JsonText, Lenient, Path, Query, object, parse_optional, stream_id, user_id};
 use super::names::{ContentName, Named, StreamName, UserName};
 use super::problem::{Code, Problem, ProblemBody, successor};
 use super::views::{StreamBody, Viewer, json, push_json};
@@ -151,26 +153,26 @@ async fn beat(
         Beat::Over(over) => return Err(Problem::over(&over)),
         Beat::Unknown => return Err(Problem::stream_unknown()),
     };
-    let mut response = viewer.stream(&place, resumed, &[]).into_response();
-    viewer.put_place(response.headers_mut(), &place);
-    Ok(response)
+    Ok(viewer.placed(StatusCode::OK, place, resumed, &[]))
 }
 
 /// Up to 1,000 heartbeats.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = HeartbeatBatch)]
-pub(super) struct BatchBody {
+pub(super) struct BatchBody<'a> {
     #[schema(max_items = 1000)]
-    heartbeats: Vec<BatchItem>,
+    #[serde(borrow)]
+    heartbeats: Vec<BatchItem<'a>>,
 }
 
 /// One heartbeat of a batch. What its fields say is checked for each entry alone.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = HeartbeatBatchItem)]
-struct BatchItem {
+struct BatchItem<'a> {
     /// Which stream.
-    stream_id: String,
+    #[serde(borrow)]
+    stream_id: Cow<'a, str>,
     /// Whose, for an id that the client chose.
     #[serde(default)]
     user_id: Option<String>,
@@ -233,11 +235,11 @@ impl<'a> BatchResult<'a> {
         };
         match beat {
             Ok(Beat::Renewed(place) | Beat::Joined(place)) => Self {
-                stream: Some(viewer.stream(&place, false, &[])),
+                stream: Some(viewer.stream(place, false, &[])),
                 ..result
             },
             Ok(Beat::Resumed(place)) => Self {
-                stream: Some(viewer.stream(&place, true, &[])),
+                stream: Some(viewer.stream(place, true, &[])),
                 ..result
             },
             Ok(Beat::Over(over)) => Self {
@@ -279,13 +281,14 @@ impl<'a> BatchResult<'a> {
     path = "/v1/heartbeats",
     operation_id = "heartbeats",
     tag = "streams",
-    request_body = BatchBody,
+    request_body = BatchBody<'static>,
     responses((status = 200, description = "One result for each heartbeat, in their order", body = BatchResults)),
 )]
 pub(super) async fn batch(
     State(api): State<Api>,
-    Body(body): Body<BatchBody, BATCH_BODY_MAX>,
+    JsonText(bytes): JsonText<BATCH_BODY_MAX>,
 ) -> Result<Response, Problem> {
+    let body: BatchBody<'_> = object(&bytes)?;
     if BATCH_MAX < body.heartbeats.len() {
         let detail = format!("must have at most {BATCH_MAX} entries");
         return Err(Problem::invalid("heartbeats", detail));
@@ -306,7 +309,7 @@ pub(super) async fn batch(
     Ok(json(out))
 }
 
-async fn beat_of_batch(api: &Api, item: &BatchItem) -> Result<Beat, Problem> {
+async fn beat_of_batch(api: &Api, item: &BatchItem<'_>) -> Result<Beat, Problem> {
     let id = stream_id(&item.stream_id)?;
     let user = parse_optional("userId", item.user_id.as_deref(), UserId::parse)?;
     let playback = item.state.as_deref().map(|word| match word {

@@ -1,7 +1,8 @@
 //! `POST /v1/streams`: a player asks for a place.
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use streamgate_core::{Denial, Device, LIMIT_MAX, Limit, OnLimit, Place, Started, StreamId};
@@ -11,7 +12,7 @@ use super::Api;
 use super::extract::{Body, Object, WholeNumber, idempotency_key};
 use super::names::{ContentName, DeviceName, Named, StreamName, UserName};
 use super::problem::{Problem, ProblemBody};
-use super::views::{StreamBody, Viewer, put_location};
+use super::views::{StreamBody, Viewer, location};
 use crate::limiter::{Naming, StartCall};
 
 /// How many streams one start may replace by choice.
@@ -120,10 +121,10 @@ pub(super) async fn start(
             &api,
             &viewer,
             StatusCode::CREATED,
-            &place,
+            place,
             &replaced,
         )),
-        Started::Same(place) => Ok(admitted(&api, &viewer, StatusCode::OK, &place, &[])),
+        Started::Same(place) => Ok(admitted(&api, &viewer, StatusCode::OK, place, &[])),
         Started::Over(over) => Err(Problem::over(&over)),
         Started::Denied(denial) => Err(denied(&viewer, &denial)),
     }
@@ -133,14 +134,13 @@ fn admitted(
     api: &Api,
     viewer: &Viewer,
     status: StatusCode,
-    place: &Place,
+    place: Place,
     replaced: &[StreamId],
 ) -> Response {
-    let mut response = (status, viewer.stream(place, false, replaced)).into_response();
-    let headers = response.headers_mut();
-    viewer.put_place(headers, place);
     let stands_alone = api.limiter().finds_alone(&place.user, &place.stream.id);
-    put_location(headers, place, stands_alone);
+    let location = location(&place, stands_alone);
+    let mut response = viewer.placed(status, place, false, replaced);
+    response.headers_mut().insert(LOCATION, location);
     response
 }
 

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, Serializer};
 use streamgate_core::{
@@ -256,11 +256,11 @@ impl Viewer {
         self.now
     }
 
-    pub(super) fn stream(&self, place: &Place, resumed: bool, replaced: &[StreamId]) -> StreamBody {
-        let stream = &place.stream;
+    pub(super) fn stream(&self, place: Place, resumed: bool, replaced: &[StreamId]) -> StreamBody {
+        let stream = place.stream;
         StreamBody {
-            stream_id: StreamText(stream.id.clone()),
-            user_id: place.user.clone(),
+            stream_id: StreamText(stream.id),
+            user_id: place.user,
             state: StateBody::Live,
             started_at: Moment(stream.started_at),
             expires_at: self.time(stream.lease.expires_at()),
@@ -299,9 +299,18 @@ impl Viewer {
         }
     }
 
-    /// The headers of every answer about a place.
-    pub(super) fn put_place(&self, headers: &mut HeaderMap, place: &Place) {
-        self.put_rate_limit(headers, place.limit, place.active, place.reclaimable_at);
+    /// The answer about a stream that has its place.
+    pub(super) fn placed(
+        &self,
+        status: StatusCode,
+        place: Place,
+        resumed: bool,
+        replaced: &[StreamId],
+    ) -> Response {
+        let (limit, active, free_at) = (place.limit, place.active, place.reclaimable_at);
+        let mut response = (status, self.stream(place, resumed, replaced)).into_response();
+        self.put_rate_limit(response.headers_mut(), limit, active, free_at);
+        response
     }
 
     /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers): how many
@@ -335,15 +344,14 @@ impl Viewer {
 }
 
 /// Where a stream is found: by its id alone if that tells whose it is, else below its user.
-pub(super) fn put_location(headers: &mut HeaderMap, place: &Place, stands_alone: bool) {
+pub(super) fn location(place: &Place, stands_alone: bool) -> HeaderValue {
     let (user, id) = (&place.user, &place.stream.id);
-    let location = if stands_alone {
+    visible(if stands_alone {
         format!("/v1/streams/{id}")
     } else {
         let user = utf8_percent_encode(user.as_str(), SEGMENT);
         format!("/v1/users/{user}/streams/{id}")
-    };
-    headers.insert(LOCATION, visible(location));
+    })
 }
 
 fn visible(value: impl Into<Vec<u8>>) -> HeaderValue {

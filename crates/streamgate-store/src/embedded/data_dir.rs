@@ -11,6 +11,7 @@ use streamgate_core::{LocatorKey, Timestamp};
 
 use super::entry::{Batch, Op};
 use super::journal::{Journal, JournalError};
+use super::read_ahead;
 use super::trial::Trial;
 use crate::table::Table;
 
@@ -126,8 +127,14 @@ impl DataDir {
         if LONG_BYTES <= bytes {
             tracing::info!(bytes, "checking the data directory");
         }
-        let journal =
-            guarded(|| Journal::inspect(Trial::new(file)?)).map_err(|error| self.refusal(error))?;
+        let read_ahead = file.try_clone().map_err(|source| OpenError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        let journal = read_ahead::during(&read_ahead, bytes, || {
+            guarded(|| Journal::inspect(Trial::new(file)?))
+        })
+        .map_err(|error| self.refusal(error))?;
         match key {
             Some(key) if key != journal.header().key => Err(OpenError::OtherKey { path }),
             Some(_) | None => Ok(journal),

@@ -5,21 +5,36 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use streamgate_core::{Locator, Timestamp};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::busyness::Busyness;
 use super::entry::{Batch, Op};
 use crate::store::{BoxError, StoreError};
 
 /// How many writes may wait for the disk.
 const WRITES_MAX: usize = 65_536;
 
-/// After a commit that several callers shared, writes gather before the next one begins, as long
-/// as more of them come within this time: a commit costs as much as a dozen requests. A caller
-/// who comes alone never waits for it.
-const GATHER_STEP: Duration = Duration::from_micros(500);
-/// The longest that writes gather.
-const GATHER_MAX: Duration = Duration::from_millis(3);
+/// After a commit that several callers shared, writes gather before the next one begins: a commit
+/// costs as much as a dozen requests. A caller who comes alone never waits for it.
+struct Gathering {
+    /// It goes on as long as more writes come within this time,
+    step: Duration,
+    /// and no longer than this.
+    max: Duration,
+}
+
+/// While there is time left, a start should not wait for others.
+const GATHERING: Gathering = Gathering {
+    step: Duration::from_micros(250),
+    max: Duration::from_millis(1),
+};
+/// A busy runtime has better things to do than many small commits.
+const GATHERING_WHEN_BUSY: Gathering = Gathering {
+    step: Duration::from_micros(500),
+    max: Duration::from_millis(3),
+};
 /// How many writes in one commit are those of several callers.
 const SHARED: usize = 2;
 
@@ -61,6 +76,7 @@ struct State {
     committing_since: Option<Instant>,
     /// Whether several callers shared the last commit.
     is_shared: bool,
+    runtime: Option<Busyness>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,6 +104,7 @@ impl Queue {
             phase: Phase::Open,
             committing_since: None,
             is_shared: false,
+            runtime: Handle::try_current().ok().as_ref().map(Busyness::of),
         };
         Self {
             state: Mutex::new(state),
@@ -183,11 +200,17 @@ impl Queue {
     }
 
     fn gather(&self, state: &mut MutexGuard<'_, State>) {
-        let until = Instant::now() + GATHER_MAX;
+        let is_busy = state.runtime.as_mut().is_some_and(Busyness::is_high);
+        let gathering = if is_busy {
+            GATHERING_WHEN_BUSY
+        } else {
+            GATHERING
+        };
+        let until = Instant::now() + gathering.max;
         let mut before = 0;
         while state.phase == Phase::Open && before < state.batch.len() {
             before = state.batch.len();
-            let step = (Instant::now() + GATHER_STEP).min(until);
+            let step = (Instant::now() + gathering.step).min(until);
             self.closing
                 .wait_while_until(state, |state| state.phase == Phase::Open, step.into());
         }

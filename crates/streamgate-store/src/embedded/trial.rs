@@ -6,14 +6,14 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use redb::StorageBackend;
 
 /// A file, and in memory what was written to it since: the few pages of a repair.
 #[derive(Debug)]
 pub(super) struct Trial {
     file: File,
-    state: Mutex<State>,
+    state: RwLock<State>,
 }
 
 #[derive(Debug)]
@@ -35,18 +35,18 @@ impl Trial {
         };
         Ok(Self {
             file,
-            state: Mutex::new(state),
+            state: RwLock::new(state),
         })
     }
 }
 
 impl StorageBackend for Trial {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.state.lock().len)
+        Ok(self.state.read().len)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.state.lock();
+        let state = self.state.read();
         let end = offset + out.len() as u64;
         if state.len < end {
             return Err(ErrorKind::UnexpectedEof.into());
@@ -66,7 +66,7 @@ impl StorageBackend for Trial {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut state = self.state.lock();
+        let mut state = self.state.write();
         state.len = len;
         state.file_len = state.file_len.min(len);
         for (start, bytes) in &mut state.writes {
@@ -80,7 +80,7 @@ impl StorageBackend for Trial {
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.state.lock();
+        let mut state = self.state.write();
         state.len = state.len.max(offset + bytes.len() as u64);
         state.writes.push((offset, bytes.to_vec()));
         Ok(())

@@ -1,9 +1,11 @@
 //! The command line.
 
 mod bench;
+mod keys;
 mod serve;
 mod streams;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,7 +16,11 @@ use crate::config::{Config, Mistakes, Sources};
 use crate::http::openapi_document;
 
 /// Variables that are no settings: they stand for arguments.
-const ARGUMENTS: [&str; 2] = ["STREAMGATE_CONFIG", "STREAMGATE_SERVER"];
+const ARGUMENTS: [&str; 3] = [
+    "STREAMGATE_CONFIG",
+    "STREAMGATE_SERVER",
+    "STREAMGATE_API_KEY",
+];
 
 /// Exit codes; `--help` lists them.
 const FAILURE: u8 = 1;
@@ -30,6 +36,7 @@ Examples:
   streamgate config --check streamgate.toml    report every mistake with its line
   streamgate streams list --user 123456789     who is watching
   streamgate streams stop --user 123456789 --all
+  streamgate keys new --name cms --scope play  an API key, for when callers are asked for one
   streamgate bench                             how fast it is, and whether it keeps the limit
 
 Exit codes:
@@ -63,6 +70,9 @@ enum Command {
     /// List or stop a user's streams on a running server
     #[command(subcommand)]
     Streams(streams::Command),
+    /// Make, list or revoke API keys
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Load a server, measure it and check its answers
     #[command(after_help = bench::EXAMPLES)]
     Bench(Box<bench::Plan>),
@@ -94,6 +104,28 @@ struct ServeArgs {
     log_level: Option<String>,
 }
 
+/// The API key for a server that asks for one.
+#[derive(Args, Clone, Debug)]
+struct Key {
+    /// A file with the API key, where the server asks for one [env: `STREAMGATE_API_KEY` has the key itself]
+    // A secret is no argument: every user of the machine sees those.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+impl Key {
+    fn read(&self) -> anyhow::Result<Option<String>> {
+        if let Some(path) = &self.key_file {
+            return Ok(Some(read(path)?.trim().to_owned()));
+        }
+        match std::env::var_os("STREAMGATE_API_KEY").map(OsString::into_string) {
+            None => Ok(None),
+            Some(Ok(key)) => Ok(Some(key.trim().to_owned())),
+            Some(Err(_)) => Err(Unusable::Variable("STREAMGATE_API_KEY".into()).into()),
+        }
+    }
+}
+
 #[derive(Args)]
 struct ConfigArgs {
     /// Report every mistake of this file, with its line, instead
@@ -110,21 +142,24 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Config(args)) => config(&args),
         Some(Command::Streams(command)) => streams::run(&command),
+        Some(Command::Keys(command)) => keys::run(&command),
         Some(Command::Bench(plan)) => bench::run(*plan),
         Some(Command::Openapi) => openapi(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let code = if error.is::<Mistakes>() || error.is::<Unusable>() {
-                BAD_CONFIGURATION
-            } else if error.is::<streamgate_store::OpenError>() {
-                BAD_DATA_DIRECTORY
-            } else if error.is::<bench::Violations>() {
-                BROKEN_RULES
-            } else {
-                FAILURE
-            };
+            let code =
+                if error.is::<Mistakes>() || error.is::<Unusable>() || error.is::<serve::Refused>()
+                {
+                    BAD_CONFIGURATION
+                } else if error.is::<streamgate_store::OpenError>() {
+                    BAD_DATA_DIRECTORY
+                } else if error.is::<bench::Violations>() {
+                    BROKEN_RULES
+                } else {
+                    FAILURE
+                };
             // Nothing is left to do if stderr is gone.
             drop(writeln!(io::stderr(), "streamgate: {error:#}"));
             ExitCode::from(code)
@@ -163,7 +198,6 @@ fn environment() -> Result<Vec<(String, String)>, Unusable> {
 
 impl ServeArgs {
     fn load(&self) -> anyhow::Result<(Config, Vec<String>)> {
-        let text = self.config.as_deref().map(read).transpose()?;
         let settings = [
             ("listen", self.listen.clone()),
             ("data_dir", self.data_dir.clone()),
@@ -177,13 +211,22 @@ impl ServeArgs {
         let flags = settings
             .into_iter()
             .filter_map(|(name, value)| Some((name, value?)));
-        let sources = Sources {
-            file: self.config.as_deref().zip(text.as_deref()),
-            environment: environment()?,
-            flags: flags.collect(),
-        };
-        Ok(Config::load(sources)?)
+        load(self.config.as_deref(), flags.collect())
     }
+}
+
+/// The configuration of a server with this file and these flags, and warnings.
+fn load(
+    file: Option<&Path>,
+    flags: Vec<(&'static str, String)>,
+) -> anyhow::Result<(Config, Vec<String>)> {
+    let text = file.map(read).transpose()?;
+    let sources = Sources {
+        file: file.zip(text.as_deref()),
+        environment: environment()?,
+        flags,
+    };
+    Ok(Config::load(sources)?)
 }
 
 fn config(args: &ConfigArgs) -> anyhow::Result<()> {

@@ -9,7 +9,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::HeaderValue;
 use streamgate_core::{Limit, LocatorKey};
+
+use crate::auth::Scope;
 
 mod given;
 mod loading;
@@ -28,8 +31,10 @@ pub(crate) type Plans = BTreeMap<String, Limit>;
 /// Everything that can be set, all of it checked. `config.default.toml` says what each means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
-    /// Where to listen: loopback, unless `allow_unauthenticated`.
+    /// Where to listen: loopback, unless callers are asked who they are, or `allow_unauthenticated`.
     pub(crate) listen: SocketAddr,
+    /// Whether callers are asked who they are.
+    pub(crate) auth: AuthMode,
     /// Whether whoever reaches an address beyond loopback may use the service.
     pub(crate) allow_unauthenticated: bool,
     /// What keeps the records.
@@ -48,6 +53,18 @@ pub(crate) struct Config {
     pub(crate) seed: SeedConfig,
     /// The bounds of the HTTP server.
     pub(crate) http: HttpConfig,
+    /// Where the API keys are kept; when absent, in the data directory.
+    pub(crate) keys_file: Option<PathBuf>,
+    /// The tokens that players bring from the video platform.
+    pub(crate) jwt: JwtConfig,
+    /// The tokens that starts are answered with.
+    pub(crate) tokens: TokensConfig,
+    /// How often streams may be started.
+    pub(crate) rate: RateConfig,
+    /// HTTPS.
+    pub(crate) tls: TlsConfig,
+    /// The pages that may call, by their origins.
+    pub(crate) cors_origins: Vec<HeaderValue>,
     /// What is logged, and how.
     pub(crate) log: LogConfig,
 }
@@ -81,6 +98,61 @@ pub(crate) struct HttpConfig {
     pub(crate) drain: Duration,
 }
 
+/// The section `[jwt]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct JwtConfig {
+    /// Who signs them; `iss` must be this.
+    pub(crate) issuer: Option<String>,
+    /// For whom they are; `aud` must have this.
+    pub(crate) audience: Option<String>,
+    /// A file with the issuer's public keys.
+    pub(crate) jwks_file: Option<PathBuf>,
+    /// Where the issuer publishes them.
+    pub(crate) jwks_url: Option<String>,
+    /// Whether the issuer says by OpenID Connect discovery where that is.
+    pub(crate) discovery: bool,
+    /// A file with a secret that is shared with the issuer, for HS256.
+    pub(crate) secret_file: Option<PathBuf>,
+    /// The algorithms that are taken.
+    pub(crate) algorithms: Vec<JwtAlgorithm>,
+    /// The claim that names the user.
+    pub(crate) user_claim: String,
+    /// The claim that may have the limit.
+    pub(crate) limit_claim: Option<String>,
+    /// The claim that may have the plan.
+    pub(crate) plan_claim: Option<String>,
+}
+
+/// The section `[tokens]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TokensConfig {
+    /// How they are signed.
+    pub(crate) algorithm: JwtAlgorithm,
+    /// Where the keys are kept; when absent, in the data directory.
+    pub(crate) keys_file: Option<PathBuf>,
+}
+
+/// The section `[rate]`; 0 is no bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RateConfig {
+    /// How many starts in a minute a player may ask for.
+    pub(crate) player_starts_per_minute: u32,
+    /// How many starts in a second may come with one API key.
+    pub(crate) key_starts_per_second: u32,
+}
+
+/// The section `[tls]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsConfig {
+    /// The certificate chain and its key, in PEM: both or neither.
+    pub(crate) certificate_file: Option<PathBuf>,
+    pub(crate) key_file: Option<PathBuf>,
+    /// Whose certificates make a client an operator or a back end, in PEM.
+    pub(crate) client_ca_file: Option<PathBuf>,
+    /// What they may do.
+    pub(crate) client_scopes: Vec<Scope>,
+}
+
 /// The section `[log]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogConfig {
@@ -88,6 +160,28 @@ pub(crate) struct LogConfig {
     pub(crate) level: LogLevel,
     /// How they are written.
     pub(crate) format: LogFormat,
+}
+
+/// Whether callers are asked who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AuthMode {
+    /// Whoever reaches the service may do everything.
+    None,
+    /// Every call needs an API key, a token or a client certificate.
+    Required,
+}
+
+/// How a token is signed (RFC 7518, section 3.1; RFC 8037).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JwtAlgorithm {
+    /// HMAC with SHA-256: whoever can check it can also sign.
+    Hs256,
+    /// RSA with SHA-256.
+    Rs256,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// Ed25519.
+    EdDsa,
 }
 
 /// What keeps the records.
@@ -160,6 +254,7 @@ impl Config {
     fn blank() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            auth: AuthMode::None,
             allow_unauthenticated: false,
             store: StoreKind::Embedded,
             data_dir: PathBuf::new(),
@@ -179,6 +274,34 @@ impl Config {
                 deadline: Duration::ZERO,
                 drain: Duration::ZERO,
             },
+            keys_file: None,
+            jwt: JwtConfig {
+                issuer: None,
+                audience: None,
+                jwks_file: None,
+                jwks_url: None,
+                discovery: false,
+                secret_file: None,
+                algorithms: Vec::new(),
+                user_claim: String::new(),
+                limit_claim: None,
+                plan_claim: None,
+            },
+            tokens: TokensConfig {
+                algorithm: JwtAlgorithm::Hs256,
+                keys_file: None,
+            },
+            rate: RateConfig {
+                player_starts_per_minute: 0,
+                key_starts_per_second: 0,
+            },
+            tls: TlsConfig {
+                certificate_file: None,
+                key_file: None,
+                client_ca_file: None,
+                client_scopes: Vec::new(),
+            },
+            cors_origins: Vec::new(),
             log: LogConfig {
                 level: LogLevel::Info,
                 format: LogFormat::Auto,
@@ -198,6 +321,9 @@ struct Setting {
 /// All that can be set.
 const SETTINGS: &[Setting] = &[
     Setting::new("listen", |c, given| put(&mut c.listen, given.address())),
+    Setting::new("auth", |c, given| {
+        put(&mut c.auth, given.choice(AUTH_MODES))
+    }),
     Setting::new("allow_unauthenticated", |c, given| {
         put(&mut c.allow_unauthenticated, given.boolean())
     }),
@@ -236,12 +362,96 @@ const SETTINGS: &[Setting] = &[
     Setting::new("http.drain_seconds", |c, given| {
         put(&mut c.http.drain, given.seconds(0..=600))
     }),
+    Setting::new("keys.file", |c, given| {
+        put(&mut c.keys_file, given.path().map(Some))
+    }),
+    Setting::new("jwt.issuer", |c, given| {
+        put(&mut c.jwt.issuer, given.words().map(Some))
+    }),
+    Setting::new("jwt.audience", |c, given| {
+        put(&mut c.jwt.audience, given.words().map(Some))
+    }),
+    Setting::new("jwt.jwks_file", |c, given| {
+        put(&mut c.jwt.jwks_file, given.path().map(Some))
+    }),
+    Setting::new("jwt.jwks_url", |c, given| {
+        put(&mut c.jwt.jwks_url, given.url().map(Some))
+    }),
+    Setting::new("jwt.discovery", |c, given| {
+        put(&mut c.jwt.discovery, given.boolean())
+    }),
+    Setting::new("jwt.secret_file", |c, given| {
+        put(&mut c.jwt.secret_file, given.path().map(Some))
+    }),
+    Setting::new("jwt.algorithms", |c, given| {
+        put(&mut c.jwt.algorithms, given.choices(PUBLIC_ALGORITHMS))
+    }),
+    Setting::new("jwt.user_claim", |c, given| {
+        put(&mut c.jwt.user_claim, given.words())
+    }),
+    Setting::new("jwt.limit_claim", |c, given| {
+        put(&mut c.jwt.limit_claim, given.words().map(Some))
+    }),
+    Setting::new("jwt.plan_claim", |c, given| {
+        put(&mut c.jwt.plan_claim, given.words().map(Some))
+    }),
+    Setting::new("tokens.algorithm", |c, given| {
+        put(&mut c.tokens.algorithm, given.choice(TOKEN_ALGORITHMS))
+    }),
+    Setting::new("tokens.keys_file", |c, given| {
+        put(&mut c.tokens.keys_file, given.path().map(Some))
+    }),
+    Setting::new("rate.player_starts_per_minute", |c, given| {
+        let starts = given.count(0..=1_000_000, "starts");
+        put(&mut c.rate.player_starts_per_minute, starts)
+    }),
+    Setting::new("rate.key_starts_per_second", |c, given| {
+        let starts = given.count(0..=1_000_000, "starts");
+        put(&mut c.rate.key_starts_per_second, starts)
+    }),
+    Setting::new("tls.certificate_file", |c, given| {
+        put(&mut c.tls.certificate_file, given.path().map(Some))
+    }),
+    Setting::new("tls.key_file", |c, given| {
+        put(&mut c.tls.key_file, given.path().map(Some))
+    }),
+    Setting::new("tls.client_ca_file", |c, given| {
+        put(&mut c.tls.client_ca_file, given.path().map(Some))
+    }),
+    Setting::new("tls.client_scopes", |c, given| {
+        put(&mut c.tls.client_scopes, given.choices(SCOPES))
+    }),
+    Setting::new("cors.origins", |c, given| {
+        put(&mut c.cors_origins, given.origins())
+    }),
     Setting::new("log.level", |c, given| {
         put(&mut c.log.level, given.choice(LOG_LEVELS))
     }),
     Setting::new("log.format", |c, given| {
         put(&mut c.log.format, given.choice(LOG_FORMATS))
     }),
+];
+
+const AUTH_MODES: &[(&str, AuthMode)] =
+    &[("none", AuthMode::None), ("required", AuthMode::Required)];
+
+/// With a public key: what a page of an issuer's keys may hold.
+const PUBLIC_ALGORITHMS: &[(&str, JwtAlgorithm)] = &[
+    ("RS256", JwtAlgorithm::Rs256),
+    ("ES256", JwtAlgorithm::Es256),
+    ("EdDSA", JwtAlgorithm::EdDsa),
+];
+
+const TOKEN_ALGORITHMS: &[(&str, JwtAlgorithm)] = &[
+    ("HS256", JwtAlgorithm::Hs256),
+    ("ES256", JwtAlgorithm::Es256),
+    ("EdDSA", JwtAlgorithm::EdDsa),
+];
+
+const SCOPES: &[(&str, Scope)] = &[
+    ("play", Scope::Play),
+    ("operate", Scope::Operate),
+    ("read", Scope::Read),
 ];
 
 const STORE_KINDS: &[(&str, StoreKind)] = &[

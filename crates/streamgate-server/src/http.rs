@@ -1,5 +1,7 @@
 //! The HTTP API: routes, and what every request passes through.
 
+mod caller;
+mod check;
 mod extract;
 mod heartbeat;
 mod layers;
@@ -19,15 +21,20 @@ mod watched;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::map_response;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
+use http::{HeaderValue, Method};
 use streamgate_core::{Limit, Terms};
 use tokio_util::sync::CancellationToken;
+use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::problem::Problem;
+use crate::auth::Auth;
 use crate::config::{HttpConfig, Plans};
 use crate::limiter::Limiter;
 use crate::metrics::Metrics;
@@ -38,6 +45,8 @@ pub(crate) use self::openapi::document as openapi_document;
 
 /// How many bytes a request body may have.
 const BODY_MAX: usize = 16 << 10;
+/// How long a browser may remember a preflight: as long as any of them does.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(7200);
 /// How many bytes a batch of heartbeats may have.
 const BATCH_BODY_MAX: usize = 256 << 10;
 
@@ -48,6 +57,7 @@ pub(crate) struct Api(Arc<Parts>);
 pub(crate) struct Parts {
     pub(crate) limiter: Limiter,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) auth: Arc<Auth>,
     /// The limit of a user about whom nothing else is said.
     pub(crate) limit: Limit,
     pub(crate) plans: Plans,
@@ -82,6 +92,7 @@ fn streams() -> OpenApiRouter<Api> {
         .routes(routes!(users::list, users::evict_all))
         .routes(routes!(users::evict))
         .routes(routes!(users::admission))
+        .routes(routes!(check::get, check::post))
 }
 
 fn seed_routes() -> OpenApiRouter<Api> {
@@ -95,19 +106,46 @@ fn system() -> OpenApiRouter<Api> {
         .routes(routes!(system::livez))
         .routes(routes!(system::readyz))
         .routes(routes!(system::metrics))
+        .routes(routes!(system::token_keys))
 }
 
 /// The whole service. Probes and metrics answer however busy it is.
-pub(crate) fn router(api: &Api, config: &HttpConfig) -> Router {
+pub(crate) fn router(api: &Api, config: &HttpConfig, origins: &[HeaderValue]) -> Router {
     let passage = Passage::new(config, Arc::clone(&api.0.metrics));
     let seed = passage.guard(Entry::Start, seed_routes().into());
     let others = Router::from(system())
         .merge(openapi::routes())
         .fallback(async || Problem::not_found());
-    passage
+    let router = passage
         .guard(Entry::Start, starts().into())
         .merge(passage.guard(Entry::Bounded, streams().into()))
         .merge(seed.layer(map_response(seed::envelope)))
         .merge(passage.guard(Entry::Always, others))
-        .with_state(api.clone())
+        .with_state(api.clone());
+    if origins.is_empty() {
+        router
+    } else {
+        router.layer(cors(origins))
+    }
+}
+
+/// Lets pages of these origins call (Fetch Standard, section 3.3).
+fn cors(origins: &[HeaderValue]) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins.iter().cloned()))
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("x-request-id"),
+        ])
+        .expose_headers([
+            LOCATION,
+            RETRY_AFTER,
+            HeaderName::from_static("ratelimit"),
+            HeaderName::from_static("ratelimit-policy"),
+            HeaderName::from_static("x-request-id"),
+        ])
+        .max_age(PREFLIGHT_MAX_AGE)
 }

@@ -3,6 +3,7 @@
 //! This crate ties the rules (`streamgate-core`) to a store (`streamgate-store`) and puts HTTP,
 //! a command line and configuration around them.
 
+mod auth;
 mod cli;
 mod clock;
 mod config;
@@ -11,6 +12,7 @@ mod limiter;
 mod metrics;
 mod noop;
 mod sweeper;
+mod tls;
 
 pub use cli::main;
 pub use noop::noop;

@@ -213,15 +213,19 @@ impl Limiter {
     }
 
     fn locator(&self, target: Target<'_>) -> Option<Locator> {
-        target.user.map_or_else(
-            || target.id.locator(),
-            |user| Some(self.0.key.locator(user)),
-        )
+        target
+            .user
+            .map_or_else(|| target.id.locator(), |user| Some(self.locator_of(user)))
+    }
+
+    /// Where a user's record is.
+    pub(crate) fn locator_of(&self, user: &UserId) -> Locator {
+        self.0.key.locator(user)
     }
 
     /// Whether the id alone tells where the stream is, as those that we mint do.
     pub(crate) fn finds_alone(&self, user: &UserId, id: &StreamId) -> bool {
-        id.locator() == Some(self.0.key.locator(user))
+        id.locator() == Some(self.locator_of(user))
     }
 
     async fn load(&self, at: Locator) -> Result<Versioned, StoreError> {

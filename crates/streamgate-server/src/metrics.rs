@@ -36,6 +36,24 @@ pub(crate) enum Ended {
     Evicted,
 }
 
+/// Who a request was from, where callers are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Called {
+    /// A back end or an operator.
+    Trusted,
+    /// A player, by a token of the platform.
+    Player,
+    /// A player, by the token of its stream.
+    Stream,
+    /// Somebody without a valid credential: it was answered 401.
+    Nobody,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    caller: &'static str,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
@@ -134,6 +152,26 @@ impl Calls {
     }
 }
 
+/// Requests by who they were from.
+struct Callers {
+    trusted: Counter,
+    player: Counter,
+    stream: Counter,
+    nobody: Counter,
+}
+
+impl Callers {
+    fn new(callers: &Family<Kind, Counter>) -> Self {
+        let caller = |caller| callers.get_or_create_owned(&Kind { caller });
+        Self {
+            trusted: caller("trusted"),
+            player: caller("player"),
+            stream: caller("stream"),
+            nobody: caller("nobody"),
+        }
+    }
+}
+
 /// All counters, gauges and histograms of the process.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -145,6 +183,8 @@ pub(crate) struct Metrics {
     swaps: Calls,
     http: Family<HttpCall, Histogram>,
     shed: Counter,
+    callers: Callers,
+    rate_limited: Counter,
 }
 
 impl Metrics {
@@ -152,6 +192,7 @@ impl Metrics {
         let histogram: fn() -> Histogram = || Histogram::new(SECONDS);
         let store = Family::new_with_constructor(histogram);
         let heartbeats = Family::default();
+        let callers = Family::default();
         let mut metrics = Self {
             registry: Registry::with_prefix("streamgate"),
             starts: Family::default(),
@@ -162,7 +203,19 @@ impl Metrics {
             swaps: Calls::new("swap", &store),
             http: Family::new_with_constructor(histogram),
             shed: Counter::default(),
+            callers: Callers::new(&callers),
+            rate_limited: Counter::default(),
         };
+        metrics.registry.register(
+            "requests",
+            "Requests that said who they are from, by that",
+            callers,
+        );
+        metrics.registry.register(
+            "starts_rate_limited",
+            "Starts refused because there were too many of late",
+            metrics.rate_limited.clone(),
+        );
         metrics.register(store, heartbeats);
         metrics
     }
@@ -243,6 +296,20 @@ impl Metrics {
                 .get_or_create(&Cause { cause })
                 .inc_by(streams as u64);
         }
+    }
+
+    pub(crate) fn called(&self, called: Called) {
+        let counter = match called {
+            Called::Trusted => &self.callers.trusted,
+            Called::Player => &self.callers.player,
+            Called::Stream => &self.callers.stream,
+            Called::Nobody => &self.callers.nobody,
+        };
+        counter.inc();
+    }
+
+    pub(crate) fn rate_limited(&self) {
+        self.rate_limited.inc();
     }
 
     pub(crate) fn shed(&self) {

@@ -40,7 +40,14 @@ pub fn noop(listen: SocketAddr) -> anyhow::Result<()> {
         let router = passage
             .guard(Entry::Start, starts)
             .merge(passage.guard(Entry::Bounded, streams));
-        listener::serve(listener, router, &config.http, CancellationToken::new()).await;
+        listener::serve(
+            listener,
+            router,
+            None,
+            &config.http,
+            CancellationToken::new(),
+        )
+        .await;
         Ok(())
     })
 }

@@ -13,12 +13,14 @@ use tokio_util::task::TaskTracker;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::{ServeArgs, print};
+use crate::auth::{Auth, AuthError};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, LogConfig, LogFormat, LogLevel, StoreKind};
+use crate::config::{AuthMode, Config, LogConfig, LogFormat, LogLevel, StoreKind};
 use crate::http::{self, Api, listener};
 use crate::limiter::{self, Limiter};
 use crate::metrics::Metrics;
 use crate::sweeper;
+use crate::tls::Tls;
 
 /// The exit code after a second signal.
 const EXIT_AT_ONCE: i32 = 130;
@@ -42,8 +44,11 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let listener = listener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
+    let tls = Tls::open(&config.tls).map_err(Refused::Tls)?.map(Arc::new);
     let (store, key, start) = open_store(config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_at(start));
+    let auth = Auth::open(config, clock.wall()).map_err(Refused::Auth)?;
+    let auth = Arc::new(auth);
     let metrics = Arc::new(Metrics::new());
     let limiter = Limiter::new(limiter::Parts {
         store: Arc::clone(&store),
@@ -58,6 +63,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let api = Api::new(http::Parts {
         limiter: limiter.clone(),
         metrics,
+        auth: Arc::clone(&auth),
         limit: config.limit,
         plans: config.plans.clone(),
         seed_terms: Terms {
@@ -67,19 +73,26 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         draining: draining.clone(),
     });
 
-    let sweeping = CancellationToken::new();
-    tasks.spawn(sweeper::sweep(limiter, sweeping.clone()));
+    let ending = CancellationToken::new();
+    tasks.spawn(sweeper::sweep(limiter, ending.clone()));
+    let (following, telling) = (ending.clone(), Arc::clone(&clock));
+    tasks.spawn(async move { auth.follow(&*telling, following).await });
+    if let Some(tls) = tls.clone() {
+        let following = ending.clone();
+        tasks.spawn(async move { tls.follow(following).await });
+    }
     greet(config, address)?;
     listener::serve(
         listener,
-        http::router(&api, &config.http),
+        http::router(&api, &config.http, &config.cors_origins),
+        tls,
         &config.http,
         draining.clone(),
     )
     .await;
 
     tracing::info!("drained; closing the store");
-    sweeping.cancel();
+    ending.cancel();
     tasks.close();
     tasks.wait().await;
     store
@@ -88,6 +101,15 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         .context("the store was not closed in order")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What was configured to tell callers apart can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    #[error(transparent)]
+    Auth(AuthError),
+    #[error("{0:#}")]
+    Tls(anyhow::Error),
 }
 
 fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn LeaseStore>, LocatorKey, Timestamp)> {
@@ -161,10 +183,18 @@ fn greet(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
         StoreKind::Embedded => format!("data in {}", config.data_dir.display()),
         StoreKind::Memory => "data in memory only".to_owned(),
     };
+    let scheme = match config.tls.certificate_file {
+        Some(_) => "https",
+        None => "http",
+    };
+    let credential = match config.auth {
+        AuthMode::None => "",
+        AuthMode::Required => "-H 'Authorization: Bearer API_KEY' ",
+    };
     print(&format!(
-        "streamgate {version} listens on http://{address}, {keeps}\n\
-         Try:  curl -H 'Content-Type: application/json' -d '{{\"userId\":\"123456789\"}}' http://{address}/v1/streams\n\
-         Docs: http://{address}/docs\n",
+        "streamgate {version} listens on {scheme}://{address}, {keeps}\n\
+         Try:  curl {credential}-H 'Content-Type: application/json' -d '{{\"userId\":\"123456789\"}}' {scheme}://{address}/v1/streams\n\
+         Docs: {scheme}://{address}/docs\n",
         version = env!("CARGO_PKG_VERSION"),
     ))
 }

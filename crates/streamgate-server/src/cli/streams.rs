@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
+use http::header::AUTHORIZATION;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -41,6 +42,8 @@ struct Whose {
         env = "STREAMGATE_SERVER"
     )]
     server: String,
+    #[command(flatten)]
+    key: super::Key,
 }
 
 #[derive(Args)]
@@ -166,7 +169,11 @@ impl Whose {
                 .http_status_as_error(false)
                 .build(),
         );
-        let request = http::Request::builder().method(method).uri(&url).body(())?;
+        let mut request = http::Request::builder().method(method).uri(&url);
+        if let Some(key) = self.key.read()? {
+            request = request.header(AUTHORIZATION, format!("Bearer {key}"));
+        }
+        let request = request.body(())?;
         let mut answer = agent
             .run(request)
             .with_context(|| format!("cannot reach {server}"))?;

@@ -2,11 +2,12 @@
 //! expected and what it found.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
 use streamgate_core::{LIMIT_MAX, Limit, LocatorKey};
 use toml::de::DeValue;
 
@@ -97,6 +98,63 @@ impl<'a> Given<'a> {
             .filter(|it| !it.is_empty() && !it.contains('\0'))
             .map(PathBuf::from)
             .ok_or_else(|| self.unfit("a string with a path"))
+    }
+
+    /// Some characters, none of them a control character.
+    pub(super) fn words(&self) -> Result<String, Unfit> {
+        self.string()
+            .filter(|it| !it.is_empty() && !it.contains(char::is_control))
+            .map(str::to_owned)
+            .ok_or_else(|| self.unfit("a string"))
+    }
+
+    /// Where something is fetched from: over the network only by HTTPS.
+    pub(super) fn url(&self) -> Result<String, Unfit> {
+        let is_local = |uri: &http::Uri| {
+            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+            let address = host.parse::<IpAddr>();
+            host == "localhost" || address.is_ok_and(|it| it.is_loopback())
+        };
+        self.string()
+            .filter(|it| {
+                let uri = it.parse::<http::Uri>().ok();
+                uri.is_some_and(|uri| match uri.scheme_str() {
+                    Some("https") => true,
+                    Some("http") => is_local(&uri),
+                    Some(_) | None => false,
+                })
+            })
+            .map(str::to_owned)
+            .ok_or_else(|| self.unfit("an https:// URL (http:// on loopback)"))
+    }
+
+    /// Words with spaces between them, each one of the choices.
+    pub(super) fn choices<T: Copy>(&self, choices: &[(&str, T)]) -> Result<Vec<T>, Unfit> {
+        let chosen = self.string().and_then(|found| {
+            let words = found.split_ascii_whitespace().map(|word| {
+                let choice = choices.iter().find(|(it, _)| *it == word);
+                choice.map(|(_, choice)| *choice)
+            });
+            words.collect::<Option<Vec<_>>>()
+        });
+        chosen.filter(|it| !it.is_empty()).ok_or_else(|| {
+            let words: Vec<_> = choices.iter().map(|(it, _)| *it).collect();
+            self.unfit(&format!("some of {:?}", words.join(" ")))
+        })
+    }
+
+    /// Origins of pages (RFC 6454, section 6.2) with spaces between them; none is none.
+    pub(super) fn origins(&self) -> Result<Vec<HeaderValue>, Unfit> {
+        let origin = |text: &str| {
+            let uri: http::Uri = text.parse().ok()?;
+            let is_origin = matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.authority().is_some()
+                && text.ends_with(uri.authority()?.as_str());
+            is_origin.then(|| HeaderValue::from_str(text).ok())?
+        };
+        self.string()
+            .and_then(|it| it.split_ascii_whitespace().map(origin).collect())
+            .ok_or_else(|| self.unfit("origins such as \"https://example.com\""))
     }
 
     /// A secret: what was found is not repeated.

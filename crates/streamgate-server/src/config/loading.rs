@@ -9,7 +9,7 @@ use toml::de::DeTable;
 use super::given::Given;
 use super::mistake::{Mistake, Mistakes, Origin, shortened, suggestion};
 use super::page::Page;
-use super::{Config, SETTINGS, Setting, VARIABLE_PREFIX, flag_of_name, variable_of_name};
+use super::{AuthMode, Config, SETTINGS, Setting, VARIABLE_PREFIX, flag_of_name, variable_of_name};
 
 /// A configuration with some of its sources read.
 pub(super) struct Loading {
@@ -138,13 +138,62 @@ impl Loading {
                 message,
             );
         }
-        let listen = self.config.listen;
-        if !listen.ip().is_loopback() && !self.config.allow_unauthenticated {
+        let Config {
+            listen, auth, tls, ..
+        } = &self.config;
+        let is_open = *auth == AuthMode::None && !self.config.allow_unauthenticated;
+        if !listen.ip().is_loopback() && is_open {
             let message = format!(
-                "listen must be a loopback address, not {listen}, unless allow_unauthenticated \
-                 (--allow-unauthenticated) lets in everybody who can reach it"
+                "listen must be a loopback address, not {listen}, unless auth is \"required\", or \
+                 allow_unauthenticated (--allow-unauthenticated) lets in everybody who can reach it"
             );
             self.reject_across(["listen", "allow_unauthenticated"], message);
+        } else if tls.certificate_file.is_some() != tls.key_file.is_some() {
+            let message = "tls.certificate_file and tls.key_file go together".to_owned();
+            self.reject_of(&["tls.certificate_file", "tls.key_file"], message);
+        } else if tls.client_ca_file.is_some() && tls.certificate_file.is_none() {
+            let message = "tls.client_ca_file needs tls.certificate_file".to_owned();
+            self.reject_of(&["tls.client_ca_file"], message);
+        }
+        self.check_jwt();
+    }
+
+    /// Checks that it is clear whose tokens are taken, and by which keys.
+    fn check_jwt(&mut self) {
+        const SOURCES: [&str; 4] = [
+            "jwt.jwks_file",
+            "jwt.jwks_url",
+            "jwt.discovery",
+            "jwt.secret_file",
+        ];
+        let jwt = &self.config.jwt;
+        let sources = [
+            jwt.jwks_file.is_some(),
+            jwt.jwks_url.is_some(),
+            jwt.discovery,
+            jwt.secret_file.is_some(),
+        ];
+        let sources = sources.into_iter().filter(|is_set| *is_set).count();
+        if 1 < sources {
+            let message = format!("only one of {} can be set", SOURCES.join(", "));
+            self.reject_of(&SOURCES, message);
+        } else if sources == 1 && (jwt.issuer.is_none() || jwt.audience.is_none()) {
+            let message = "jwt.issuer and jwt.audience must be set, or tokens that were made for \
+                           others would be taken"
+                .to_owned();
+            self.reject_of(&SOURCES, message);
+        } else if sources == 0 && jwt.issuer.is_some() {
+            let message = format!("jwt.issuer needs one of {}", SOURCES.join(", "));
+            self.reject_of(&["jwt.issuer"], message);
+        }
+    }
+
+    /// Blames the last of these settings that was set other than by the defaults.
+    fn reject_of(&mut self, settings: &[&str], message: String) {
+        let origins = settings.iter().filter_map(|it| self.origins.get(*it));
+        let last = origins.flatten().max().cloned();
+        if let (Some(origin), false) = (last, self.broken) {
+            self.reject(origin, message);
         }
     }
 

@@ -80,7 +80,7 @@ pub(super) fn suggestion<S: AsRef<str>>(
     wrong: &str,
     names: impl Iterator<Item = S>,
 ) -> String {
-    let near = wrong.len().div_ceil(3);
+    let near = (wrong.len() + 1) / 3;
     names
         .map(|name| (distance(wrong, name.as_ref(), near), name))
         .filter(|(distance, _)| *distance <= near)

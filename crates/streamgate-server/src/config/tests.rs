@@ -49,6 +49,7 @@ fn the_defaults_are_good_as_they_stand() {
     expect![[r#"
         Config {
             listen: 127.0.0.1:8080,
+            auth: None,
             allow_unauthenticated: false,
             store: Embedded,
             data_dir: "./streamgate-data",
@@ -70,6 +71,42 @@ fn the_defaults_are_good_as_they_stand() {
                 deadline: 5s,
                 drain: 10s,
             },
+            keys_file: None,
+            jwt: JwtConfig {
+                issuer: None,
+                audience: None,
+                jwks_file: None,
+                jwks_url: None,
+                discovery: false,
+                secret_file: None,
+                algorithms: [
+                    Rs256,
+                    Es256,
+                    EdDsa,
+                ],
+                user_claim: "sub",
+                limit_claim: None,
+                plan_claim: None,
+            },
+            tokens: TokensConfig {
+                algorithm: Hs256,
+                keys_file: None,
+            },
+            rate: RateConfig {
+                player_starts_per_minute: 60,
+                key_starts_per_second: 0,
+            },
+            tls: TlsConfig {
+                certificate_file: None,
+                key_file: None,
+                client_ca_file: None,
+                client_scopes: [
+                    Play,
+                    Operate,
+                    Read,
+                ],
+            },
+            cors_origins: [],
             log: LogConfig {
                 level: Info,
                 format: Auto,
@@ -108,7 +145,23 @@ fn no_field_is_left_without_a_default() {
         .map(|it| it.name)
         .filter(|name| !loading.origins.contains_key(name))
         .collect();
-    assert_eq!(unset, ["locator_key", "plans.<name>"]);
+    let optional = [
+        "locator_key",
+        "plans.<name>",
+        "keys.file",
+        "jwt.issuer",
+        "jwt.audience",
+        "jwt.jwks_file",
+        "jwt.jwks_url",
+        "jwt.secret_file",
+        "jwt.limit_claim",
+        "jwt.plan_claim",
+        "tokens.keys_file",
+        "tls.certificate_file",
+        "tls.key_file",
+        "tls.client_ca_file",
+    ];
+    assert_eq!(unset, optional);
 }
 
 #[test]
@@ -126,9 +179,10 @@ fn flags_go_before_the_environment_before_the_file_before_the_defaults() {
     assert_eq!(config.http.deadline, Duration::from_secs(6));
 }
 
-/// Every setting, in the environment and in a file.
-const ALL_VARIABLES: [(&str, &str); 16] = [
+/// Every setting, in the environment and in a file; of those that exclude each other, one.
+const ALL_VARIABLES: [(&str, &str); 35] = [
     ("STREAMGATE_LISTEN", "[::1]:80"),
+    ("STREAMGATE_AUTH", "required"),
     ("STREAMGATE_ALLOW_UNAUTHENTICATED", "true"),
     ("STREAMGATE_STORE", "\"memory\""),
     ("STREAMGATE_DATA_DIR", "2024"),
@@ -145,11 +199,33 @@ const ALL_VARIABLES: [(&str, &str); 16] = [
     ("STREAMGATE_HTTP_REQUESTS_MAX", "2"),
     ("STREAMGATE_HTTP_DEADLINE_SECONDS", "3"),
     ("STREAMGATE_HTTP_DRAIN_SECONDS", "4"),
+    ("STREAMGATE_KEYS_FILE", "keys"),
+    ("STREAMGATE_JWT_ISSUER", "https://issuer/"),
+    ("STREAMGATE_JWT_AUDIENCE", "us"),
+    ("STREAMGATE_JWT_JWKS_FILE", "jwks"),
+    ("STREAMGATE_JWT_DISCOVERY", "false"),
+    ("STREAMGATE_JWT_ALGORITHMS", "EdDSA ES256"),
+    ("STREAMGATE_JWT_USER_CLAIM", "user"),
+    ("STREAMGATE_JWT_LIMIT_CLAIM", "limit"),
+    ("STREAMGATE_JWT_PLAN_CLAIM", "plan"),
+    ("STREAMGATE_TOKENS_ALGORITHM", "ES256"),
+    ("STREAMGATE_TOKENS_KEYS_FILE", "token-keys"),
+    ("STREAMGATE_RATE_PLAYER_STARTS_PER_MINUTE", "0"),
+    ("STREAMGATE_RATE_KEY_STARTS_PER_SECOND", "7"),
+    ("STREAMGATE_TLS_CERTIFICATE_FILE", "crt"),
+    ("STREAMGATE_TLS_KEY_FILE", "key"),
+    ("STREAMGATE_TLS_CLIENT_CA_FILE", "ca"),
+    ("STREAMGATE_TLS_CLIENT_SCOPES", "read"),
+    (
+        "STREAMGATE_CORS_ORIGINS",
+        "https://a.example https://b.example:8443",
+    ),
     ("STREAMGATE_LOG_LEVEL", "trace"),
     ("STREAMGATE_LOG_FORMAT", "json"),
 ];
 const ALL_FILE: &str = r#"
         listen = "[::1]:80"
+        auth = "required"
         allow_unauthenticated = true
         store = "memory"
         data_dir = "2024"
@@ -159,17 +235,40 @@ const ALL_FILE: &str = r#"
         heartbeat = { interval_seconds = 6, lease_seconds = 1_0 }
         seed.lease_seconds = 60
         http = { connections_max = 1, requests_max = 2, deadline_seconds = 3, drain_seconds = 4 }
+        keys.file = "keys"
+        tokens = { algorithm = "ES256", keys_file = "token-keys" }
+        rate = { player_starts_per_minute = 0, key_starts_per_second = 7 }
+        cors.origins = "https://a.example https://b.example:8443"
         log = { level = "trace", format = "json" }
+
+        [jwt]
+        issuer = "https://issuer/"
+        audience = "us"
+        jwks_file = "jwks"
+        discovery = false
+        algorithms = "EdDSA ES256"
+        user_claim = "user"
+        limit_claim = "limit"
+        plan_claim = "plan"
+
+        [tls]
+        certificate_file = "crt"
+        key_file = "key"
+        client_ca_file = "ca"
+        client_scopes = "read"
     "#;
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is one snapshot")]
 fn every_setting_can_come_from_the_environment_and_from_the_file_alike() {
-    assert_eq!(ALL_VARIABLES.len(), SETTINGS.len());
+    // jwt.jwks_url and jwt.secret_file stand instead of jwt.jwks_file.
+    assert_eq!(ALL_VARIABLES.len() + 2, SETTINGS.len());
     let (config, _) = load("", &ALL_VARIABLES, &[]).expect("good");
     assert_eq!(config, good(ALL_FILE));
     expect![[r#"
         Config {
             listen: [::1]:80,
+            auth: Required,
             allow_unauthenticated: true,
             store: Memory,
             data_dir: "2024",
@@ -197,6 +296,62 @@ fn every_setting_can_come_from_the_environment_and_from_the_file_alike() {
                 deadline: 3s,
                 drain: 4s,
             },
+            keys_file: Some(
+                "keys",
+            ),
+            jwt: JwtConfig {
+                issuer: Some(
+                    "https://issuer/",
+                ),
+                audience: Some(
+                    "us",
+                ),
+                jwks_file: Some(
+                    "jwks",
+                ),
+                jwks_url: None,
+                discovery: false,
+                secret_file: None,
+                algorithms: [
+                    EdDsa,
+                    Es256,
+                ],
+                user_claim: "user",
+                limit_claim: Some(
+                    "limit",
+                ),
+                plan_claim: Some(
+                    "plan",
+                ),
+            },
+            tokens: TokensConfig {
+                algorithm: Es256,
+                keys_file: Some(
+                    "token-keys",
+                ),
+            },
+            rate: RateConfig {
+                player_starts_per_minute: 0,
+                key_starts_per_second: 7,
+            },
+            tls: TlsConfig {
+                certificate_file: Some(
+                    "crt",
+                ),
+                key_file: Some(
+                    "key",
+                ),
+                client_ca_file: Some(
+                    "ca",
+                ),
+                client_scopes: [
+                    Read,
+                ],
+            },
+            cors_origins: [
+                "https://a.example",
+                "https://b.example:8443",
+            ],
             log: LogConfig {
                 level: Trace,
                 format: Json,
@@ -312,12 +467,75 @@ fn settings_that_exclude_each_other_are_blamed_on_the_later_source() {
     let closed = [("allow_unauthenticated", "false")];
     check(
         &load("listen = '[::]:80'", &[], &closed),
-        &expect![
-            "flag --allow-unauthenticated: listen must be a loopback address, not [::]:80, unless allow_unauthenticated (--allow-unauthenticated) lets in everybody who can reach it"
-        ],
+        &expect![[
+            r#"flag --allow-unauthenticated: listen must be a loopback address, not [::]:80, unless auth is "required", or allow_unauthenticated (--allow-unauthenticated) lets in everybody who can reach it"#
+        ]],
     );
     let open = [("allow_unauthenticated", "true")];
     check(&load("listen = '[::]:80'", &[], &open), &expect![["good"]]);
+    let asked = "listen = '[::]:80'\nauth = 'required'";
+    check(&load(asked, &[], &[]), &expect![["good"]]);
+}
+
+#[test]
+fn whose_tokens_are_taken_must_be_clear() {
+    let wrong = |lines: &str, message: &str| {
+        let mistakes = load(&format!("[jwt]\n{lines}"), &[], &[]).expect_err(lines);
+        assert_eq!(
+            mistakes.to_string().trim(),
+            format!("streamgate.toml:{message}")
+        );
+    };
+    wrong(
+        "jwks_file = 'page'\naudience = 'us'",
+        "2: jwt.issuer and jwt.audience must be set, or tokens that were made for others would be taken",
+    );
+    wrong(
+        "issuer = 'https://issuer/'",
+        "2: jwt.issuer needs one of jwt.jwks_file, jwt.jwks_url, jwt.discovery, jwt.secret_file",
+    );
+    wrong(
+        "jwks_file = 'page'\nsecret_file = 'secret'",
+        "3: only one of jwt.jwks_file, jwt.jwks_url, jwt.discovery, jwt.secret_file can be set",
+    );
+    wrong(
+        "jwks_url = 'http://issuer/jwks.json'",
+        "2: jwt.jwks_url must be an https:// URL (http:// on loopback), not \"http://issuer/jwks.json\"",
+    );
+    wrong(
+        "algorithms = 'HS256'",
+        "2: jwt.algorithms must be some of \"RS256 ES256 EdDSA\", not \"HS256\"",
+    );
+}
+
+#[test]
+fn a_certificate_and_its_key_go_together_and_origins_are_origins() {
+    let wrong = |lines: &str, message: &str| {
+        let mistakes = load(lines, &[], &[]).expect_err(lines);
+        assert_eq!(
+            mistakes.to_string().trim(),
+            format!("streamgate.toml:{message}")
+        );
+    };
+    wrong(
+        "tls.key_file = 'key'",
+        "1: tls.certificate_file and tls.key_file go together",
+    );
+    wrong(
+        "tls.client_ca_file = 'ca'",
+        "1: tls.client_ca_file needs tls.certificate_file",
+    );
+    for origins in [
+        "*",
+        "example.com",
+        "https://example.com/",
+        "ftp://example.com",
+    ] {
+        let message = format!(
+            "1: cors.origins must be origins such as \"https://example.com\", not {origins:?}"
+        );
+        wrong(&format!("cors.origins = '{origins}'"), &message);
+    }
 }
 
 #[test]

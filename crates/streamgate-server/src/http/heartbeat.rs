@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use streamgate_core::{Beat, ContentId, Heartbeat, Playback, Target, UserId};
 use utoipa::{IntoParams, ToSchema};
 
+use super::caller::{BackEnd, Caller};
 use super::extract::{JsonText, Lenient, Path, Query, object, parse_optional, stream_id, user_id};
 use super::names::{ContentName, Named, StreamName, UserName};
 use super::problem::{Code, Problem, ProblemBody, successor};
@@ -98,11 +99,12 @@ impl Whose {
 )]
 pub(super) async fn heartbeat(
     State(api): State<Api>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(whose): Query<Whose>,
     Lenient(body): Lenient<HeartbeatBody>,
 ) -> Result<Response, Problem> {
-    beat(&api, whose.parse()?, &id, body).await
+    beat(&api, &caller, whose.parse()?, &id, body).await
 }
 
 /// Says that a user's stream still plays
@@ -128,19 +130,22 @@ pub(super) async fn heartbeat(
 )]
 pub(super) async fn of_user(
     State(api): State<Api>,
+    caller: Caller,
     Path((user, id)): Path<(String, String)>,
     Lenient(body): Lenient<HeartbeatBody>,
 ) -> Result<Response, Problem> {
-    beat(&api, Some(user_id(&user)?), &id, body).await
+    beat(&api, &caller, Some(user_id(&user)?), &id, body).await
 }
 
 async fn beat(
     api: &Api,
+    caller: &Caller,
     user: Option<UserId>,
     id: &str,
     body: HeartbeatBody,
 ) -> Result<Response, Problem> {
     let id = stream_id(id)?;
+    let user = caller.may_touch(user, &id)?;
     let target = Target {
         user: user.as_ref(),
         id: &id,
@@ -153,7 +158,8 @@ async fn beat(
         Beat::Over(over) => return Err(Problem::over(&over)),
         Beat::Unknown => return Err(Problem::stream_unknown()),
     };
-    Ok(viewer.placed(StatusCode::OK, place, resumed, &[]))
+    let token = caller.renewed(api, &place);
+    Ok(viewer.placed(StatusCode::OK, place, resumed, &[], token))
 }
 
 /// Up to 1,000 heartbeats.
@@ -286,6 +292,7 @@ impl<'a> BatchResult<'a> {
 )]
 pub(super) async fn batch(
     State(api): State<Api>,
+    _: BackEnd,
     JsonText(bytes): JsonText<BATCH_BODY_MAX>,
 ) -> Result<Response, Problem> {
     let body: BatchBody<'_> = object(&bytes)?;

@@ -5,20 +5,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::caller::Certified;
 use super::watched::{Activity, Watched};
 use crate::config::HttpConfig;
+use crate::tls::{HTTP2, Tls};
 
 /// How soon the first byte must come.
 const FIRST_BYTE: Duration = Duration::from_secs(5);
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long a waiting connection is kept for one more request when the service shuts down.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// How HTTP/2 with prior knowledge begins (RFC 9113, section 3.4).
@@ -40,6 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
+    tls: Option<Arc<Tls>>,
     config: &HttpConfig,
     draining: CancellationToken,
 ) {
@@ -49,9 +56,13 @@ pub(crate) async fn serve(
         .run_until_cancelled(accept(&listener, &places))
         .await
     {
-        let connection = connection(stream, router.clone(), draining.clone());
+        let (router, draining) = (router.clone(), draining.clone());
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor());
         tracker.spawn(async move {
-            connection.await;
+            match acceptor {
+                Some(acceptor) => tls_connection(stream, &acceptor, router, draining).await,
+                None => connection(stream, router, draining).await,
+            }
             drop(place);
         });
     }
@@ -91,9 +102,45 @@ async fn connection(stream: TcpStream, router: Router, draining: CancellationTok
     let Some(Some(is_http2)) = draining.run_until_cancelled(speaks_http2(&stream)).await else {
         return;
     };
+    answer_at_once(&stream);
+    serve_on(stream, is_http2, router, draining).await;
+}
+
+async fn tls_connection(
+    stream: TcpStream,
+    acceptor: &TlsAcceptor,
+    router: Router,
+    draining: CancellationToken,
+) {
+    answer_at_once(&stream);
+    let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream));
+    let stream = match draining.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => stream,
+        Some(Ok(Err(error))) => return tracing::debug!(error = %error, "no TLS"),
+        Some(Err(_)) | None => return,
+    };
+    let (_, tls) = stream.get_ref();
+    let is_http2 = tls.alpn_protocol() == Some(HTTP2);
+    // Without one of the configured authority the handshake fails.
+    let is_certified = tls.peer_certificates().is_some();
+    let router = if is_certified {
+        router.layer(Extension(Certified))
+    } else {
+        router
+    };
+    serve_on(stream, is_http2, router, draining).await;
+}
+
+fn answer_at_once(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(error = %error, "no TCP_NODELAY");
     }
+}
+
+async fn serve_on<S>(stream: S, is_http2: bool, router: Router, draining: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let served = if is_http2 {
         http2_connection(stream, router, draining).await
     } else {
@@ -127,11 +174,14 @@ async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
     tokio::time::timeout(FIRST_BYTE, look).await.ok()?
 }
 
-async fn http1_connection(
-    stream: TcpStream,
+async fn http1_connection<S>(
+    stream: S,
     router: Router,
     draining: CancellationToken,
-) -> hyper::Result<()> {
+) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let activity = Activity::default();
     let io = TokioIo::new(Watched::new(stream, activity.clone()));
     let service = TowerToHyperService::new(activity.watching(router, draining.clone()));
@@ -157,11 +207,14 @@ async fn http1_connection(
     connection.await
 }
 
-async fn http2_connection(
-    stream: TcpStream,
+async fn http2_connection<S>(
+    stream: S,
     router: Router,
     draining: CancellationToken,
-) -> hyper::Result<()> {
+) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(HTTP2_PING_INTERVAL)

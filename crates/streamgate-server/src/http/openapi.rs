@@ -2,6 +2,7 @@
 
 use axum::{Json, Router};
 use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -20,6 +21,7 @@ use super::{Api, seed_routes, starts, streams, system};
     components(schemas(ProblemBody, ContentName, DeviceName, StreamName, UserName)),
     tags(
         (name = "streams", description = "What a player does: start, heartbeat, stop"),
+        (name = "gateways", description = "What a gateway asks before it passes a request on"),
         (name = "users", description = "What an operator or a back end asks about a user"),
         (name = "seed", description = "The contract of the service that this one grew from"),
         (name = "system", description = "What machines ask about the service itself"),
@@ -35,6 +37,20 @@ pub(crate) fn document() -> Document {
         .merge(seed_routes())
         .merge(system());
     let mut document = routes.into_openapi();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+    let bearer = bearer.description(Some(
+        "An API key (`streamgate keys new`), a token of the video platform, or the token that a \
+         start was answered with; the last may also come as `?t=`. Asked for where `auth` is \
+         \"required\".",
+    ));
+    document
+        .components
+        .get_or_insert_default()
+        .add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
+    // Where nobody is asked, nothing is needed.
+    let none = SecurityRequirement::default();
+    let needed = SecurityRequirement::new::<_, _, String>("bearer", []);
+    document.security = Some(vec![none, needed]);
     for (path, item) in &mut document.paths.paths {
         if !path.starts_with("/v1/") {
             continue;
@@ -50,6 +66,11 @@ pub(crate) fn document() -> Document {
             if path.contains('{') {
                 common.push(("404", "There is nothing at this path"));
             }
+            common.push((
+                "401",
+                "There is no credential where one is asked for, or none that is valid",
+            ));
+            common.push(("403", "The credential does not allow this"));
             common.push(("405", "This path does not take this method"));
             common.push(("503", "Too much to do, or the store is down; nothing is known to have changed, and a retry is safe"));
             for (status, description) in common {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use streamgate_core::{Over, StreamId};
@@ -12,6 +12,7 @@ use streamgate_store::StoreError;
 use utoipa::ToSchema;
 
 use super::views::HolderBody;
+use crate::auth::TooMany;
 
 /// How long a caller waits who met an overload or a store that is down.
 const RETRY_AFTER_SECONDS: u64 = 1;
@@ -29,6 +30,9 @@ pub(crate) enum Code {
     StreamExpired,
     StreamReplaced,
     StreamEvicted,
+    Unauthorized,
+    Forbidden,
+    RateLimited,
     PayloadTooLarge,
     UnsupportedMediaType,
     InternalError,
@@ -58,6 +62,12 @@ impl Code {
             ),
             Self::StreamReplaced => (StatusCode::GONE, "A newer stream took the place"),
             Self::StreamEvicted => (StatusCode::GONE, "The stream was ended by an operator"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "It is not clear who calls"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "The caller may not do this"),
+            Self::RateLimited => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "There were too many starts of late",
+            ),
             Self::PayloadTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "The request body is too large",
@@ -214,6 +224,19 @@ impl Problem {
         problem.retry_after(seconds_up(retry_after).max(1))
     }
 
+    /// No credential, or none that is valid. What is wrong with it helps only whoever tries to
+    /// forge one, so `detail` does not say.
+    pub(super) fn unauthorized(detail: &str) -> Self {
+        let mut problem = Self::new(Code::Unauthorized, detail);
+        let challenge = HeaderValue::from_static("Bearer realm=\"streamgate\"");
+        problem.0.headers.insert(WWW_AUTHENTICATE, challenge);
+        problem
+    }
+
+    pub(super) fn forbidden(detail: &str) -> Self {
+        Self::new(Code::Forbidden, detail)
+    }
+
     pub(super) fn payload_too_large(bytes_max: usize) -> Self {
         Self::new(
             Code::PayloadTooLarge,
@@ -268,6 +291,16 @@ impl Problem {
 /// Whole seconds, rounded up: whoever waits that long does not come too early.
 pub(super) fn seconds_up(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(0 < duration.subsec_nanos())
+}
+
+impl From<TooMany> for Problem {
+    fn from(too_many: TooMany) -> Self {
+        Self::new(
+            Code::RateLimited,
+            "nothing was changed; wait, and try again",
+        )
+        .retry_after(seconds_up(too_many.retry_after).max(1))
+    }
 }
 
 impl From<StoreError> for Problem {

@@ -10,12 +10,13 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
-use streamgate_core::{Device, OnLimit, Over, Started, Stopped, StreamId, Target, UserId};
+use streamgate_core::{Device, Limit, OnLimit, Over, Started, Stopped, StreamId, Target, UserId};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::Api;
+use super::caller::Caller;
 use super::extract::{RawBody, object, stream_id, user_id};
 use super::names::StreamName;
 use super::problem::{Problem, Said};
@@ -151,6 +152,7 @@ fn refusal(status: StatusCode, error: &str) -> Response {
 )]
 pub(super) async fn start(
     State(api): State<Api>,
+    caller: Caller,
     RawBody(bytes): RawBody,
 ) -> Result<Response, Problem> {
     let body: SeedBody = object(&bytes)?;
@@ -165,10 +167,10 @@ pub(super) async fn start(
         Some(_) => return Err(Problem::invalid("streamId", "streamId must be a text")),
         None => Naming::Minted,
     };
-    let started = api
-        .limiter()
-        .start(seed_call(&api, user_id(&user)?, naming))
-        .await?;
+    let user = user_id(&user)?;
+    let limit = caller.may_start(&api, &user, false)?;
+    let call = seed_call(&api, user, naming, limit.unwrap_or(api.0.limit));
+    let started = api.limiter().start(call).await?;
     Ok(match started {
         Started::Admitted { place, .. } | Started::Same(place) => {
             let stream_id = place.stream.id.to_string();
@@ -185,7 +187,7 @@ pub(super) async fn start(
     })
 }
 
-fn seed_call(api: &Api, user: UserId, naming: Naming) -> StartCall {
+fn seed_call(api: &Api, user: UserId, naming: Naming, limit: Limit) -> StartCall {
     StartCall {
         user,
         naming,
@@ -193,7 +195,7 @@ fn seed_call(api: &Api, user: UserId, naming: Naming) -> StartCall {
         content: None,
         replace: Vec::new(),
         on_limit: OnLimit::Deny,
-        limit: api.0.limit,
+        limit,
         terms: api.0.seed_terms,
     }
 }
@@ -222,6 +224,7 @@ fn why(over: &Over) -> &'static str {
 )]
 pub(super) async fn stop(
     State(api): State<Api>,
+    caller: Caller,
     RawBody(bytes): RawBody,
 ) -> Result<Response, Problem> {
     let body: SeedBody = object(&bytes)?;
@@ -236,11 +239,12 @@ pub(super) async fn stop(
     let (Some(user), Some(id)) = (user, id) else {
         return Ok(refusal(StatusCode::NOT_FOUND, UNKNOWN));
     };
+    let user = caller.may_touch(Some(user), &id)?;
     Ok(
         match api
             .limiter()
             .stop(Target {
-                user: Some(&user),
+                user: user.as_ref(),
                 id: &id,
             })
             .await?
@@ -268,8 +272,12 @@ pub(super) async fn stop(
         (status = 410, description = "The client's own streamId was used and is over", body = SeedAnswer<SeedError>),
     ),
 )]
-pub(super) async fn start_at_stage(api: State<Api>, body: RawBody) -> Result<Response, Problem> {
-    start(api, body).await
+pub(super) async fn start_at_stage(
+    api: State<Api>,
+    caller: Caller,
+    body: RawBody,
+) -> Result<Response, Problem> {
+    start(api, caller, body).await
 }
 
 /// Stops a stream, below a stage
@@ -286,8 +294,12 @@ pub(super) async fn start_at_stage(api: State<Api>, body: RawBody) -> Result<Res
         (status = 404, description = "The user has no such stream", body = SeedAnswer<SeedError>),
     ),
 )]
-pub(super) async fn stop_at_stage(api: State<Api>, body: RawBody) -> Result<Response, Problem> {
-    stop(api, body).await
+pub(super) async fn stop_at_stage(
+    api: State<Api>,
+    caller: Caller,
+    body: RawBody,
+) -> Result<Response, Problem> {
+    stop(api, caller, body).await
 }
 
 /// Puts a problem into the envelope; its headers stay.

@@ -9,6 +9,7 @@ use streamgate_core::{Denial, Device, LIMIT_MAX, Limit, OnLimit, Place, Started,
 use utoipa::ToSchema;
 
 use super::Api;
+use super::caller::Caller;
 use super::extract::{Body, Object, WholeNumber, idempotency_key};
 use super::names::{ContentName, DeviceName, Named, StreamName, UserName};
 use super::problem::{Problem, ProblemBody};
@@ -101,6 +102,10 @@ enum OnLimitBody {
             headers(("Location" = String), ("RateLimit-Policy" = String), ("RateLimit" = String))),
         (status = 200, description = "The stream was there already; its lease is renewed", body = StreamBody,
             headers(("Location" = String), ("RateLimit-Policy" = String), ("RateLimit" = String))),
+        (status = 403, description = "The credential is another user's, or has another scope", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 429, description = "Too many starts of late", body = ProblemBody,
+            content_type = "application/problem+json", headers(("Retry-After" = u64))),
         (status = 409, description = "The limit is reached; `holders` are the streams in the way", body = ProblemBody,
             content_type = "application/problem+json",
             headers(("Retry-After" = u64), ("RateLimit-Policy" = String), ("RateLimit" = String))),
@@ -110,10 +115,11 @@ enum OnLimitBody {
 )]
 pub(super) async fn start(
     State(api): State<Api>,
+    caller: Caller,
     headers: HeaderMap,
     Body(body): Body<StartBody>,
 ) -> Result<Response, Problem> {
-    let call = body.into_call(&api, idempotency_key(&headers)?)?;
+    let call = body.into_call(&api, &caller, idempotency_key(&headers)?)?;
     let started = api.limiter().start(call).await?;
     let viewer = Viewer::new(api.limiter());
     match started {
@@ -139,7 +145,8 @@ fn admitted(
 ) -> Response {
     let stands_alone = api.limiter().finds_alone(&place.user, &place.stream.id);
     let location = location(&place, stands_alone);
-    let mut response = viewer.placed(status, place, false, replaced);
+    let token = api.0.auth.token_of(&place, viewer.wall());
+    let mut response = viewer.placed(status, place, false, replaced, Some(token));
     response.headers_mut().insert(LOCATION, location);
     response
 }
@@ -157,7 +164,12 @@ fn denied(viewer: &Viewer, denial: &Denial) -> Problem {
 }
 
 impl StartBody {
-    fn into_call(self, api: &Api, key: Option<String>) -> Result<StartCall, Problem> {
+    fn into_call(
+        self,
+        api: &Api,
+        caller: &Caller,
+        key: Option<String>,
+    ) -> Result<StartCall, Problem> {
         let replace = self.replace.unwrap_or_default();
         if REPLACE_MAX < replace.len() {
             let detail = format!("must name at most {REPLACE_MAX} streams");
@@ -166,6 +178,8 @@ impl StartBody {
         let user = self
             .user_id
             .ok_or_else(|| Problem::invalid("userId", "is missing"))?;
+        let asks_for_limit = self.limit.is_some() || self.plan.is_some();
+        let of_caller = caller.may_start(api, &user.0, asks_for_limit)?;
         let Object(device) = self.device.unwrap_or_default();
         Ok(StartCall {
             user: user.0,
@@ -185,10 +199,13 @@ impl StartBody {
                 OnLimitBody::Deny => OnLimit::Deny,
                 OnLimitBody::ReplaceOldest => OnLimit::ReplaceOldest,
             },
-            limit: api.limit(
-                self.limit.map(|WholeNumber(limit)| limit),
-                self.plan.as_deref(),
-            )?,
+            limit: match of_caller {
+                Some(limit) => limit,
+                None => api.limit(
+                    self.limit.map(|WholeNumber(limit)| limit),
+                    self.plan.as_deref(),
+                )?,
+            },
             terms: api.limiter().terms(),
         })
     }

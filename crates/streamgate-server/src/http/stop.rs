@@ -5,6 +5,7 @@ use http::StatusCode;
 use streamgate_core::{Target, UserId};
 
 use super::Api;
+use super::caller::Caller;
 use super::extract::{IgnoredBody, Path, Query, stream_id, user_id};
 use super::heartbeat::Whose;
 use super::names::{StreamName, UserName};
@@ -25,11 +26,12 @@ use super::problem::Problem;
 )]
 pub(super) async fn delete(
     State(api): State<Api>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(whose): Query<Whose>,
     body: IgnoredBody,
 ) -> Result<StatusCode, Problem> {
-    end(&api, whose.parse()?, &id, body).await
+    end(&api, &caller, whose.parse()?, &id, body).await
 }
 
 /// Stops a stream, for `navigator.sendBeacon`
@@ -45,11 +47,12 @@ pub(super) async fn delete(
 )]
 pub(super) async fn stop(
     State(api): State<Api>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(whose): Query<Whose>,
     body: IgnoredBody,
 ) -> Result<StatusCode, Problem> {
-    end(&api, whose.parse()?, &id, body).await
+    end(&api, &caller, whose.parse()?, &id, body).await
 }
 
 /// Stops a user's stream
@@ -69,19 +72,22 @@ pub(super) async fn stop(
 )]
 pub(super) async fn of_user(
     State(api): State<Api>,
+    caller: Caller,
     Path((user, id)): Path<(String, String)>,
     body: IgnoredBody,
 ) -> Result<StatusCode, Problem> {
-    end(&api, Some(user_id(&user)?), &id, body).await
+    end(&api, &caller, Some(user_id(&user)?), &id, body).await
 }
 
 async fn end(
     api: &Api,
+    caller: &Caller,
     user: Option<UserId>,
     id: &str,
     body: IgnoredBody,
 ) -> Result<StatusCode, Problem> {
     let id = stream_id(id)?;
+    let user = caller.may_touch(user, &id)?;
     api.limiter()
         .stop(Target {
             user: user.as_ref(),

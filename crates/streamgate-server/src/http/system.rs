@@ -1,10 +1,13 @@
 //! What machines ask about the service itself.
 
+use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use jsonwebtoken::jwk::JwkSet;
 
 use super::Api;
+use super::caller::Reader;
 use super::problem::{Problem, ProblemBody};
 
 /// Whether the process lives
@@ -41,6 +44,21 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<&'static str, Probl
     Ok("ok\n")
 }
 
+/// The public keys of the stream tokens
+///
+/// For others who check them (JWKS, RFC 7517). None while they are signed with HS256, whose keys
+/// are secret.
+#[utoipa::path(
+    get,
+    path = "/.well-known/jwks.json",
+    operation_id = "tokenKeys",
+    tag = "system",
+    responses((status = 200, description = "The keys", body = Object)),
+)]
+pub(super) async fn token_keys(State(api): State<Api>) -> Json<JwkSet> {
+    Json(api.0.auth.stream_tokens.public_keys())
+}
+
 /// What the service counts
 ///
 /// For Prometheus, in the OpenMetrics text format.
@@ -54,6 +72,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<&'static str, Probl
 )]
 pub(super) async fn metrics(
     State(api): State<Api>,
+    _: Reader,
 ) -> (StatusCode, [(http::HeaderName, &'static str); 1], String) {
     let page = api.0.metrics.text(api.limiter().store().streams_len());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

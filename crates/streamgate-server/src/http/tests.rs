@@ -2,6 +2,7 @@
 
 mod answers;
 mod time;
+mod trust;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use streamgate_store::MemoryStore;
 use tower::ServiceExt;
 
 use super::*;
+use crate::clock::Clock;
 use crate::clock::manual::ManualClock;
 use crate::config::{Config, Sources};
 use crate::limiter;
@@ -34,13 +36,24 @@ struct World {
 }
 
 impl World {
+    /// Where nobody is asked who they are.
     fn new() -> Self {
+        let text = "store = \"memory\"\n[plans]\npremium = 5";
+        let sources = Sources {
+            file: Some(("test.toml".as_ref(), text)),
+            ..Sources::default()
+        };
+        let (config, _) = Config::load(sources).expect("it is right");
+        Self::with(&config)
+    }
+
+    fn with(config: &Config) -> Self {
         let clock = Arc::new(ManualClock::default());
         let metrics = Arc::new(Metrics::new());
         let seconds = |seconds| Duration::from_secs(seconds);
         let limiter = Limiter::new(limiter::Parts {
             store: Arc::new(MemoryStore::new()),
-            clock: Arc::clone(&clock) as Arc<dyn crate::clock::Clock>,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
             key: LocatorKey::from_bytes([7; 16]),
             terms: Terms {
                 lease: seconds(90),
@@ -48,21 +61,21 @@ impl World {
             },
             metrics: Arc::clone(&metrics),
         });
-        let premium = Limit::new(5).expect("5 is a limit");
+        let auth = Auth::open(config, clock.wall()).expect("it can be used");
         let api = Api::new(Parts {
             limiter,
             metrics,
-            limit: Limit::DEFAULT,
-            plans: Plans::from([("premium".to_owned(), premium)]),
+            auth: Arc::new(auth),
+            limit: config.limit,
+            plans: config.plans.clone(),
             seed_terms: Terms {
                 lease: seconds(14_400),
                 heartbeat: None,
             },
             draining: CancellationToken::new(),
         });
-        let (config, _) = Config::load(Sources::default()).expect("the defaults are good");
         Self {
-            router: router(&api, &config.http),
+            router: router(&api, &config.http, &config.cors_origins),
             clock,
         }
     }
@@ -72,12 +85,10 @@ impl World {
     }
 
     async fn call(&self, line: &str, body: &str) -> Response {
-        let (method, path) = line.split_once(' ').expect("a line is a method and a path");
-        let request = Request::builder().method(method).uri(path);
-        let request = request.header("content-type", "application/json");
-        let request = request
-            .body(Body::from(body.to_owned()))
-            .expect("it is a request");
+        self.send(request(line, body)).await
+    }
+
+    async fn send(&self, request: Request<Body>) -> Response {
         let Ok(response) = self.router.clone().oneshot(request).await;
         response
     }
@@ -121,6 +132,16 @@ impl World {
     }
 }
 
+fn request(line: &str, body: &str) -> Request<Body> {
+    let (method, path) = line.split_once(' ').expect("a line is a method and a path");
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_owned()))
+        .expect("it is a request")
+}
+
 async fn shown(response: Response) -> String {
     let mut text = format!("{}\n", response.status());
     for name in HEADERS {
@@ -134,7 +155,11 @@ async fn shown(response: Response) -> String {
         .await
         .expect("a body")
         .to_bytes();
-    if let Ok(body) = serde_json::from_slice::<serde_json::Value>(&bytes) {
+    if let Ok(mut body) = serde_json::from_slice::<serde_json::Value>(&bytes) {
+        // Its keys are random.
+        if let Some(token) = body.get_mut("token") {
+            *token = "(a token)".into();
+        }
         text += &serde_json::to_string_pretty(&body).expect("JSON is text");
         text += "\n";
     }

@@ -8,6 +8,7 @@ use streamgate_core::{Admission, Device, DeviceText, OnLimit, StreamId, Which};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
+use super::caller::{Caller, Operator};
 use super::extract::{IgnoredBody, Path, Query, parse_optional, stream_id, user_id};
 use super::names::{StreamName, UserName};
 use super::problem::{Problem, seconds_up};
@@ -41,9 +42,11 @@ pub(super) struct StreamsBody {
 )]
 pub(super) async fn list(
     State(api): State<Api>,
+    caller: Caller,
     Path(user): Path<String>,
 ) -> Result<Json<StreamsBody>, Problem> {
     let user = user_id(&user)?;
+    caller.may_see(&user)?;
     let (streams, limit) = api.limiter().streams(&user).await?;
     let viewer = Viewer::new(api.limiter());
     Ok(Json(StreamsBody {
@@ -67,6 +70,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn evict_all(
     State(api): State<Api>,
+    _: Operator,
     Path(user): Path<String>,
     body: IgnoredBody,
 ) -> Result<StatusCode, Problem> {
@@ -91,6 +95,7 @@ pub(super) async fn evict_all(
 )]
 pub(super) async fn evict(
     State(api): State<Api>,
+    _: Operator,
     Path((user, id)): Path<(String, String)>,
     body: IgnoredBody,
 ) -> Result<StatusCode, Problem> {
@@ -162,12 +167,16 @@ pub(super) struct AdmissionBody {
 )]
 pub(super) async fn admission(
     State(api): State<Api>,
+    caller: Caller,
     Path(user): Path<String>,
     Query(query): Query<AdmissionQuery>,
 ) -> Result<Json<AdmissionBody>, Problem> {
+    let user = user_id(&user)?;
+    let asks_for_limit = query.limit.is_some() || query.plan.is_some();
+    let of_caller = caller.may_ask(&user, asks_for_limit)?;
     let id = parse_optional("deviceId", query.device_id.as_deref(), DeviceText::parse)?;
     let call = StartCall {
-        user: user_id(&user)?,
+        user,
         naming: Naming::Minted,
         device: Device {
             id,
@@ -176,7 +185,10 @@ pub(super) async fn admission(
         content: None,
         replace: Vec::new(),
         on_limit: OnLimit::Deny,
-        limit: api.limit(query.limit, query.plan.as_deref())?,
+        limit: match of_caller {
+            Some(limit) => limit,
+            None => api.limit(query.limit, query.plan.as_deref())?,
+        },
         terms: api.limiter().terms(),
     };
     let admission = api.limiter().admission(call).await?;

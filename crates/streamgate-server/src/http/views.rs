@@ -25,7 +25,7 @@ use crate::limiter::Limiter;
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// How many bytes most answers about a stream have at the most.
-const STREAM_BYTES: usize = 512;
+const STREAM_BYTES: usize = 800;
 /// How many bytes most `RateLimit` headers have at the most.
 const RATE_LIMIT_BYTES: usize = 32;
 /// The last millisecond that RFC 3339 has a text for, in milliseconds since 1970.
@@ -67,6 +67,11 @@ pub(super) struct StreamBody {
     /// The streams that it replaced.
     #[schema(value_type = Vec<String>)]
     replaced: Vec<StreamText>,
+    /// With a start, and with a heartbeat that brought one: the token for the stream's next
+    /// heartbeats and its stop.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
 }
 
 /// A stream's name.
@@ -151,7 +156,14 @@ impl StreamBody {
             replaced.push_to(out);
             out.push(b'"');
         }
-        out.extend_from_slice(b"]}");
+        out.push(b']');
+        if let Some(token) = &self.token {
+            out.extend_from_slice(br#","token":""#);
+            // Letters, digits and . _ - only.
+            out.extend_from_slice(token.as_bytes());
+            out.push(b'"');
+        }
+        out.push(b'}');
     }
 }
 
@@ -256,6 +268,10 @@ impl Viewer {
         self.now
     }
 
+    pub(super) fn wall(&self) -> WallTime {
+        self.wall
+    }
+
     pub(super) fn stream(&self, place: Place, resumed: bool, replaced: &[StreamId]) -> StreamBody {
         let stream = place.stream;
         StreamBody {
@@ -272,6 +288,7 @@ impl Viewer {
                 lease_seconds: self.terms.lease.as_secs(),
             },
             replaced: replaced.iter().cloned().map(StreamText).collect(),
+            token: None,
         }
     }
 
@@ -306,9 +323,12 @@ impl Viewer {
         place: Place,
         resumed: bool,
         replaced: &[StreamId],
+        token: Option<String>,
     ) -> Response {
         let (limit, active, free_at) = (place.limit, place.active, place.reclaimable_at);
-        let mut response = (status, self.stream(place, resumed, replaced)).into_response();
+        let mut stream = self.stream(place, resumed, replaced);
+        stream.token = token;
+        let mut response = (status, stream).into_response();
         self.put_rate_limit(response.headers_mut(), limit, active, free_at);
         response
     }

@@ -4,6 +4,7 @@
 mod badinput;
 mod bench;
 mod crash;
+mod floods;
 mod guarantees;
 mod history;
 mod leaving;
@@ -16,4 +17,5 @@ mod shutdown;
 mod silence;
 mod slow;
 mod support;
+mod trust;
 mod walkthrough;

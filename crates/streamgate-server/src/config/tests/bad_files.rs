@@ -40,7 +40,7 @@ fn addresses_words_and_paths_are_checked() {
             listen = '127.0.0.1:65536'
                 streamgate.toml:1: listen must be an IP address and a port, such as "127.0.0.1:8080", not "127.0.0.1:65536"
             listen = '0.0.0.0:8080'
-                streamgate.toml:1: listen must be a loopback address, not 0.0.0.0:8080, unless allow_unauthenticated (--allow-unauthenticated) lets in everybody who can reach it
+                streamgate.toml:1: listen must be a loopback address, not 0.0.0.0:8080, unless auth is "required", or allow_unauthenticated (--allow-unauthenticated) lets in everybody who can reach it
             allow_unauthenticated = 1
                 streamgate.toml:1: allow_unauthenticated must be true or false, not 1
             store = 'redis'

@@ -30,6 +30,7 @@ async fn a_start_is_answered_with_the_stream_and_its_terms() {
           "startedAt": "2027-01-15T08:00:00.000Z",
           "state": "live",
           "streamId": "s1",
+          "token": "(a token)",
           "userId": "u"
         }
     "#]],
@@ -41,26 +42,27 @@ async fn a_start_is_answered_with_the_stream_and_its_terms() {
             "POST /v1/streams",
             body,
             expect![[r#"
-        200 OK
-        location: /v1/users/u/streams/s1
-        ratelimit: "streams";r=2;t=31
-        ratelimit-policy: "streams";q=3
-        {
-          "active": 1,
-          "expiresAt": "2027-01-15T08:01:35.000Z",
-          "heartbeat": {
-            "intervalSeconds": 20,
-            "leaseSeconds": 90
-          },
-          "limit": 3,
-          "replaced": [],
-          "resumed": false,
-          "startedAt": "2027-01-15T08:00:00.000Z",
-          "state": "live",
-          "streamId": "s1",
-          "userId": "u"
-        }
-    "#]],
+                200 OK
+                location: /v1/users/u/streams/s1
+                ratelimit: "streams";r=2;t=31
+                ratelimit-policy: "streams";q=3
+                {
+                  "active": 1,
+                  "expiresAt": "2027-01-15T08:01:35.000Z",
+                  "heartbeat": {
+                    "intervalSeconds": 20,
+                    "leaseSeconds": 90
+                  },
+                  "limit": 3,
+                  "replaced": [],
+                  "resumed": false,
+                  "startedAt": "2027-01-15T08:00:00.000Z",
+                  "state": "live",
+                  "streamId": "s1",
+                  "token": "(a token)",
+                  "userId": "u"
+                }
+            "#]],
         )
         .await;
 }

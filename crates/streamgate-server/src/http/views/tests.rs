@@ -23,6 +23,7 @@ fn body() -> StreamBody {
             lease_seconds: 90,
         },
         replaced: Vec::new(),
+        token: None,
     }
 }
 
@@ -47,6 +48,7 @@ fn a_stream_is_written_as_serde_writes_it() {
                 lease_seconds: u64::MAX,
             },
             replaced: vec![stream(MINTED)],
+            token: Some("abc.DEF-123_.xyz".into()),
             ..body()
         },
         StreamBody {

@@ -29,6 +29,7 @@ fn help_shows_the_commands_examples_and_exit_codes() {
           serve    Serve the API (what plain `streamgate` does)
           config   Print the default configuration, or check one
           streams  List or stop a user's streams on a running server
+          keys     Make, list or revoke API keys
           bench    Load a server, measure it and check its answers
           openapi  Print the OpenAPI document
           help     Print this message or the help of the given subcommand(s)
@@ -50,6 +51,7 @@ fn help_shows_the_commands_examples_and_exit_codes() {
           streamgate config --check streamgate.toml    report every mistake with its line
           streamgate streams list --user 123456789     who is watching
           streamgate streams stop --user 123456789 --all
+          streamgate keys new --name cms --scope play  an API key, for when callers are asked for one
           streamgate bench                             how fast it is, and whether it keeps the limit
 
         Exit codes:
@@ -62,7 +64,7 @@ fn help_shows_the_commands_examples_and_exit_codes() {
     "#]].assert_eq(&printed(&run(home.path(), &["--help"])));
     let version = concat!("streamgate ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(printed(&run(home.path(), &["--version"])), version);
-    for command in ["serve", "config", "streams", "openapi"] {
+    for command in ["serve", "config", "streams", "keys", "openapi"] {
         let help = printed(&run(home.path(), &[command, "--help"]));
         assert!(help.contains("Usage: streamgate "), "{help}");
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, Request};
 use serde_json::Value;
+use ureq::tls::TlsConfig;
 
 /// How long any one answer may take: more than the server's own deadline.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
@@ -18,15 +19,17 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(ANSWER_MAX))
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .proxy(None)
-            .build();
         Self {
-            agent: ureq::Agent::new_with_config(config),
+            agent: agent(TlsConfig::default()),
             base: format!("http://{address}"),
+        }
+    }
+
+    /// Talks HTTPS to a server called localhost.
+    pub(crate) fn secure(address: SocketAddr, tls: TlsConfig) -> Self {
+        Self {
+            agent: agent(tls),
+            base: format!("https://localhost:{}", address.port()),
         }
     }
 
@@ -82,6 +85,17 @@ impl Client {
         assert_eq!(answer.status, 200, "{answer:?}");
         ids_in(&answer.json()["streams"])
     }
+}
+
+fn agent(tls: TlsConfig) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(ANSWER_MAX))
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .proxy(None)
+        .tls_config(tls)
+        .build();
+    ureq::Agent::new_with_config(config)
 }
 
 /// The stream ids in a list of streams or holders.

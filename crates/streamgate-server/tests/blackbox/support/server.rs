@@ -328,7 +328,8 @@ pub(crate) fn address_on(stdout: ChildStdout) -> SocketAddr {
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("listens on http://")?;
+    let (_, rest) = line.split_once("listens on http")?;
+    let (_, rest) = rest.split_once("://")?;
     rest.split([',', '\n']).next()?.parse().ok()
 }
 

@@ -1,0 +1,153 @@
+//! Who may call: API keys, the platform's tokens, our own stream tokens. What each of them may do
+//! is said in `http/caller.rs`.
+
+mod jwks;
+mod keys;
+mod player;
+mod rates;
+mod stamp;
+mod stream_token;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use streamgate_core::{Place, WallTime};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::keys::{
+    ApiKey, Granted, KEY_PREFIX, KeyFile, KeyRing, KeysError, NAME_MAX, Scope,
+};
+pub(crate) use self::player::{Player, Players};
+pub(crate) use self::rates::{Rates, TooMany};
+pub(crate) use self::stamp::Stamp;
+pub(crate) use self::stream_token::{StreamProof, StreamTokens};
+
+use crate::clock::Clock;
+use crate::config::{AuthMode, Config, StoreKind};
+
+/// How often files are looked at that may have changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// The names of the files in the data directory.
+const KEYS_FILE: &str = "keys.json";
+const TOKEN_KEYS_FILE: &str = "token-keys.json";
+
+/// Everything that tells callers apart.
+pub(crate) struct Auth {
+    /// `None` when nobody is asked.
+    pub(crate) asked: Option<Asked>,
+    pub(crate) stream_tokens: StreamTokens,
+    pub(crate) rates: Rates,
+}
+
+/// What callers are asked for.
+pub(crate) struct Asked {
+    pub(crate) keys: KeyRing,
+    pub(crate) players: Option<Players>,
+    /// What a client may do that has a certificate of the right authority.
+    pub(crate) certificate_scopes: Vec<Scope>,
+}
+
+/// Why what tells callers apart can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuthError {
+    /// The API keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The keys of the stream tokens.
+    #[error(transparent)]
+    StreamTokens(#[from] stream_token::TokenKeysError),
+    /// The keys of the platform's tokens.
+    #[error(transparent)]
+    Players(#[from] jwks::JwksError),
+}
+
+impl Auth {
+    /// Reads and makes what the configuration names. The data directory must be there, unless
+    /// nothing is kept on disk.
+    pub(crate) fn open(config: &Config, now: WallTime) -> Result<Self, AuthError> {
+        let asked = match config.auth {
+            AuthMode::None => None,
+            AuthMode::Required => Some(Asked {
+                keys: KeyRing::open(&keys_file(config))?,
+                players: Players::open(&config.jwt, &config.plans)?,
+                certificate_scopes: config.tls.client_scopes.clone(),
+            }),
+        };
+        let token_keys = match (&config.tokens.keys_file, config.store) {
+            (Some(file), _) => Some(file.clone()),
+            (None, StoreKind::Embedded) => Some(config.data_dir.join(TOKEN_KEYS_FILE)),
+            (None, StoreKind::Memory) => None,
+        };
+        Ok(Self {
+            asked,
+            stream_tokens: StreamTokens::open(token_keys.as_deref(), config.tokens.algorithm, now)?,
+            rates: Rates::new(&config.rate),
+        })
+    }
+
+    /// The token for a stream that has its place.
+    pub(crate) fn token_of(&self, place: &Place, now: WallTime) -> String {
+        self.stream_tokens.mint(place, now)
+    }
+
+    /// Takes in what changed on disk and at the issuer, until the service ends.
+    pub(crate) async fn follow(&self, clock: &dyn Clock, ending: CancellationToken) {
+        let mut looks = tokio::time::interval(LOOK);
+        while ending.run_until_cancelled(looks.tick()).await.is_some() {
+            self.stream_tokens.refresh(clock.wall());
+            self.rates.forget_old();
+            if let Some(asked) = &self.asked {
+                asked.keys.refresh();
+                if let Some(players) = &asked.players {
+                    ending.run_until_cancelled(players.refresh()).await;
+                }
+            }
+        }
+    }
+}
+
+/// Where a configuration has its API keys.
+pub(crate) fn keys_file(config: &Config) -> PathBuf {
+    let in_data_dir = || config.data_dir.join(KEYS_FILE);
+    config.keys_file.clone().unwrap_or_else(in_data_dir)
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    let mut file = std::fs::File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)?;
+    std::fs::File::open(directory)?.sync_all()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes every character");
+        text
+    })
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    text.len()
+        .is_multiple_of(2)
+        .then(|| digits.map(byte).collect())?
+}

@@ -1,0 +1,268 @@
+//! API keys of back ends and operators. A key is shown once, when it is made; kept is its hash.
+//! What a key is looked up by, its id, stands in it and is no secret.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use streamgate_core::WallTime;
+
+use super::{Stamp, hex, write_private};
+
+/// How every key begins, so that scanners of leaked secrets recognise it.
+pub(crate) const KEY_PREFIX: &str = "sgk_";
+/// Bytes of a key that are no secret, and bytes that are.
+const ID_BYTES: usize = 6;
+const SECRET_BYTES: usize = 32;
+/// How many characters a key has: prefix, id and secret in hex, a line between them.
+const KEY_LEN: usize = KEY_PREFIX.len() + 2 * ID_BYTES + 1 + 2 * SECRET_BYTES;
+/// How many keys a file may have, and how long a key's name may be, in bytes.
+const KEYS_MAX: usize = 10_000;
+pub(crate) const NAME_MAX: usize = 128;
+const FORMAT: u8 = 1;
+
+/// What a key allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Scope {
+    /// Start, heartbeat and stop streams of any user.
+    Play,
+    /// Evict streams, and read.
+    Operate,
+    /// See who is watching, and metrics.
+    Read,
+}
+
+/// One key, without its secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ApiKey {
+    pub(crate) id: String,
+    /// For people.
+    pub(crate) name: String,
+    pub(crate) scopes: Vec<Scope>,
+    /// SHA-256 of the whole key, in hex. The secret is random, so nothing slower is needed.
+    hash: String,
+    pub(crate) created_at_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at_ms: Option<u64>,
+}
+
+/// Who calls with a key, and what it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Granted {
+    pub(crate) id: String,
+    pub(crate) scopes: Vec<Scope>,
+}
+
+/// Why keys can't be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeysError {
+    #[error("cannot use {path}", path = .path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path} is no file of API keys: {reason}", path = .path.display())]
+    Damaged { path: PathBuf, reason: String },
+    #[error("{path} has {KEYS_MAX} keys already; revoke some", path = .path.display())]
+    Full { path: PathBuf },
+    #[error("no random bytes for a key")]
+    Random(#[source] getrandom::Error),
+}
+
+/// The file as a whole.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    format: u8,
+    keys: Vec<ApiKey>,
+}
+
+/// The file of keys, for the command line.
+pub(crate) struct KeyFile {
+    path: PathBuf,
+    pub(crate) keys: Vec<ApiKey>,
+    /// One writer at a time.
+    _lock: File,
+}
+
+impl KeyFile {
+    /// Opens the file to change it; one that is not there has no keys.
+    pub(crate) fn open(path: &Path) -> Result<Self, KeysError> {
+        let failed = |source| KeysError::Io {
+            path: path.into(),
+            source,
+        };
+        if let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
+            fs::create_dir_all(directory).map_err(failed)?;
+        }
+        let lock = path.with_extension("lock");
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(lock);
+        let lock = lock.map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        Ok(Self {
+            path: path.into(),
+            keys: read(path)?,
+            _lock: lock,
+        })
+    }
+
+    /// Makes a key and returns it; it is shown this one time.
+    pub(crate) fn add(
+        &mut self,
+        name: String,
+        scopes: Vec<Scope>,
+        now: WallTime,
+        lasts: Option<Duration>,
+    ) -> Result<(ApiKey, String), KeysError> {
+        if KEYS_MAX <= self.keys.len() {
+            return Err(KeysError::Full {
+                path: self.path.clone(),
+            });
+        }
+        let mut random = [0; ID_BYTES + SECRET_BYTES];
+        getrandom::fill(&mut random).map_err(KeysError::Random)?;
+        let (id, secret) = random.split_at(ID_BYTES);
+        let id = hex(id);
+        let text = format!("{KEY_PREFIX}{id}_{}", hex(secret));
+        let lasts_ms = |lasts: Duration| u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+        let key = ApiKey {
+            id,
+            name,
+            scopes,
+            hash: hash(&text),
+            created_at_ms: now.as_millis(),
+            expires_at_ms: lasts.map(|it| now.as_millis().saturating_add(lasts_ms(it))),
+        };
+        self.keys.push(key.clone());
+        self.write()?;
+        Ok((key, text))
+    }
+
+    /// Takes a key away; false when there is no such key.
+    pub(crate) fn revoke(&mut self, id: &str) -> Result<bool, KeysError> {
+        let before = self.keys.len();
+        self.keys.retain(|key| key.id != id);
+        let is_gone = self.keys.len() < before;
+        if is_gone {
+            self.write()?;
+        }
+        Ok(is_gone)
+    }
+
+    fn write(&self) -> Result<(), KeysError> {
+        let page = Page {
+            format: FORMAT,
+            keys: self.keys.clone(),
+        };
+        let text = serde_json::to_string_pretty(&page).expect("keys can be written as JSON");
+        write_private(&self.path, &(text + "\n")).map_err(|source| KeysError::Io {
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+/// The keys of a running server.
+pub(crate) struct KeyRing {
+    path: PathBuf,
+    state: RwLock<State>,
+}
+
+struct State {
+    /// What the file looked like.
+    stamp: Stamp,
+    keys: HashMap<String, ApiKey>,
+}
+
+impl KeyRing {
+    /// Reads the file; one that is not there yet has no keys.
+    pub(crate) fn open(path: &Path) -> Result<Self, KeysError> {
+        Ok(Self {
+            path: path.into(),
+            state: RwLock::new(State::read(path)?),
+        })
+    }
+
+    /// Who calls with this key; `None` for one that is unknown, revoked or too old.
+    pub(crate) fn verify(&self, text: &str, now: WallTime) -> Option<Granted> {
+        let (id, _secret) = text.strip_prefix(KEY_PREFIX)?.split_once('_')?;
+        if text.len() != KEY_LEN {
+            return None;
+        }
+        let state = self.state.read();
+        let key = state.keys.get(id)?;
+        verify_slices_are_equal(key.hash.as_bytes(), hash(text).as_bytes()).ok()?;
+        let is_over = key.expires_at_ms.is_some_and(|end| end <= now.as_millis());
+        (!is_over).then(|| Granted {
+            id: key.id.clone(),
+            scopes: key.scopes.clone(),
+        })
+    }
+
+    /// Reads the file again if it changed. One that is damaged is reported, and the keys stay as
+    /// they were.
+    pub(crate) fn refresh(&self) {
+        let stamp = Stamp::of(&self.path);
+        if stamp == self.state.read().stamp {
+            return;
+        }
+        match State::read(&self.path) {
+            Ok(state) => {
+                tracing::info!(keys = state.keys.len(), "the API keys changed");
+                *self.state.write() = state;
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "the API keys stay as they were");
+                self.state.write().stamp = stamp;
+            }
+        }
+    }
+}
+
+impl State {
+    fn read(path: &Path) -> Result<Self, KeysError> {
+        // Looked at first: what changes meanwhile is read again.
+        let stamp = Stamp::of(path);
+        let keys = read(path)?.into_iter();
+        Ok(Self {
+            stamp,
+            keys: keys.map(|key| (key.id.clone(), key)).collect(),
+        })
+    }
+}
+
+fn hash(key: &str) -> String {
+    hex(digest(&SHA256, key.as_bytes()).as_ref())
+}
+
+fn read(path: &Path) -> Result<Vec<ApiKey>, KeysError> {
+    let damaged = |reason: String| KeysError::Damaged {
+        path: path.into(),
+        reason,
+    };
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => {
+            return Err(KeysError::Io {
+                path: path.into(),
+                source,
+            });
+        }
+    };
+    let page: Page = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    if page.format != FORMAT {
+        let reason = format!("it has format {}, expected {FORMAT}", page.format);
+        return Err(damaged(reason));
+    }
+    Ok(page.keys)
+}

@@ -1,0 +1,424 @@
+//! Stream tokens: what a start is answered with, and all that its player needs from then on. A
+//! token is a JWT (RFC 7519) over user, stream and device. Each is good for one stream only.
+//!
+//! The header of a token is compared with those that we write, byte by byte, and its claims are
+//! read only once the signature is right: nothing that a client made up is ever parsed.
+
+use std::borrow::Cow;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
+use aws_lc_rs::{hmac, rand};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use streamgate_core::{DeviceText, ENDING_MEMORY, Place, StreamId, UserId, WallTime};
+
+use super::{Stamp, from_hex, hex, write_private};
+use crate::config::JwtAlgorithm;
+
+/// The media type in the header (RFC 8725, section 3.11): no other token of anybody is one.
+const TYPE: &str = "streamgate+jwt";
+/// How long a key signs, and how long it is kept after that: longer than any token lasts.
+const SIGNS: Duration = Duration::from_secs(30 * 86_400);
+const KEPT: Duration = Duration::from_secs(60 * 86_400);
+/// How far the clocks of nodes may lie apart.
+const LEEWAY_SECONDS: u64 = 60;
+/// How long a token may be, in bytes: names have bounds, so no longer one is ours.
+const TOKEN_MAX: usize = 4096;
+/// How long what is signed mostly is.
+const MESSAGE_BYTES: usize = 320;
+const SECRET_BYTES: usize = 32;
+const FORMAT: u8 = 1;
+
+/// What a token proves: that this stream of this user was admitted on this device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StreamProof {
+    pub(crate) user: UserId,
+    pub(crate) stream: StreamId,
+    pub(crate) device: Option<DeviceText>,
+}
+
+/// Why the keys of the tokens can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenKeysError {
+    #[error("cannot use {path}", path = .path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path} has no keys of stream tokens: {reason}", path = .path.display())]
+    Damaged { path: PathBuf, reason: String },
+    #[error("a key for stream tokens can't be made")]
+    Made,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims<'a> {
+    #[serde(borrow)]
+    sub: Cow<'a, str>,
+    #[serde(borrow)]
+    sid: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dev: Option<String>,
+    iat: u64,
+    exp: u64,
+}
+
+/// The file as a whole.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    format: u8,
+    /// Oldest first.
+    keys: Vec<KeptKey>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct KeptKey {
+    kid: String,
+    algorithm: String,
+    /// In hex: the secret, or the private key as PKCS #8.
+    secret: String,
+    created_at_ms: u64,
+}
+
+/// Mints and checks stream tokens.
+pub(crate) struct StreamTokens {
+    path: Option<PathBuf>,
+    algorithm: JwtAlgorithm,
+    state: RwLock<State>,
+}
+
+struct State {
+    stamp: Stamp,
+    page: Page,
+    keys: Arc<[Key]>,
+}
+
+/// A key, ready to be used. The last one signs.
+struct Key {
+    /// The header of its tokens, encoded, with the dot behind it.
+    header: String,
+    signer: Signer,
+}
+
+enum Signer {
+    Hs256(Box<hmac::Key>),
+    Public(Box<KeyPair>),
+}
+
+struct KeyPair {
+    algorithm: Algorithm,
+    private: EncodingKey,
+    public: DecodingKey,
+    jwk: Jwk,
+}
+
+impl StreamTokens {
+    /// Reads the keys, and makes what is missing. Without a file they last as long as the process.
+    pub(crate) fn open(
+        path: Option<&Path>,
+        algorithm: JwtAlgorithm,
+        now: WallTime,
+    ) -> Result<Self, TokenKeysError> {
+        let state = State::current(path, algorithm, now)?;
+        Ok(Self {
+            path: path.map(Path::to_owned),
+            algorithm,
+            state: RwLock::new(state),
+        })
+    }
+
+    /// A token for a stream that has its place. It lasts until nothing is remembered of the
+    /// stream any more; each heartbeat brings a new one.
+    pub(crate) fn mint(&self, place: &Place, now: WallTime) -> String {
+        let seconds = now.as_millis() / 1000;
+        let lease = &place.stream.lease;
+        let lasts = lease.expires_at().since(lease.heard_at()) + ENDING_MEMORY;
+        let device = &place.stream.device;
+        let claims = Claims {
+            sub: place.user.as_str().into(),
+            sid: place.stream.id.to_string().into(),
+            dev: device.id.as_ref().map(ToString::to_string),
+            iat: seconds,
+            exp: seconds + lasts.as_secs(),
+        };
+        let keys = Arc::clone(&self.state.read().keys);
+        let key = keys.last().expect("there is always a key that signs");
+        key.sign(&claims)
+    }
+
+    /// What a token proves; `None` if it is none of ours, or too old.
+    pub(crate) fn verify(&self, token: &str, now: WallTime) -> Option<StreamProof> {
+        if TOKEN_MAX < token.len() {
+            return None;
+        }
+        let keys = Arc::clone(&self.state.read().keys);
+        let key = keys.iter().find(|key| token.starts_with(&key.header))?;
+        let bytes = key.verified(token)?;
+        let claims: Claims<'_> = serde_json::from_slice(&bytes).ok()?;
+        let is_over = claims.exp.saturating_add(LEEWAY_SECONDS) <= now.as_millis() / 1000;
+        let device = claims.dev.as_deref().map(DeviceText::parse).transpose();
+        (!is_over).then_some(StreamProof {
+            user: UserId::parse(&claims.sub).ok()?,
+            stream: StreamId::parse(&claims.sid).ok()?,
+            device: device.ok()?,
+        })
+    }
+
+    /// Whether it claims to be one of ours.
+    pub(crate) fn knows(&self, token: &str) -> bool {
+        let state = self.state.read();
+        state.keys.iter().any(|key| token.starts_with(&key.header))
+    }
+
+    /// The public keys (RFC 7517), for others who check tokens; none of a shared secret.
+    pub(crate) fn public_keys(&self) -> JwkSet {
+        let state = self.state.read();
+        let keys = state.keys.iter().filter_map(|key| match &key.signer {
+            Signer::Hs256(_) => None,
+            Signer::Public(pair) => Some(pair.jwk.clone()),
+        });
+        JwkSet {
+            keys: keys.collect(),
+        }
+    }
+
+    /// Takes in what another node changed, and makes a new key when it is time.
+    pub(crate) fn refresh(&self, now: WallTime) {
+        let is_current = {
+            let state = self.state.read();
+            let stamp = self.path.as_deref().map(Stamp::of).unwrap_or_default();
+            stamp == state.stamp && !state.page.is_stale(self.algorithm, now)
+        };
+        if is_current {
+            return;
+        }
+        let kept = match &self.path {
+            Some(path) => State::current(Some(path), self.algorithm, now),
+            None => State::after(self.state.read().page.clone(), None, self.algorithm, now),
+        };
+        match kept {
+            Ok(state) => *self.state.write() = state,
+            Err(error) => {
+                tracing::error!(error = %error, "the keys of the stream tokens stay as they were");
+                self.state.write().stamp = self.path.as_deref().map(Stamp::of).unwrap_or_default();
+            }
+        }
+    }
+}
+
+impl State {
+    fn current(
+        path: Option<&Path>,
+        algorithm: JwtAlgorithm,
+        now: WallTime,
+    ) -> Result<Self, TokenKeysError> {
+        let page = path.map_or(Ok(Page::EMPTY), Page::read)?;
+        Self::after(page, path, algorithm, now)
+    }
+
+    /// The state after `page`, with a new key if it is time for one.
+    fn after(
+        mut page: Page,
+        path: Option<&Path>,
+        algorithm: JwtAlgorithm,
+        now: WallTime,
+    ) -> Result<Self, TokenKeysError> {
+        if page.is_stale(algorithm, now) {
+            page.keys.retain(|key| !key.is_older_than(KEPT, now));
+            page.keys.push(KeptKey::make(algorithm, now)?);
+            if let Some(path) = path {
+                page.write(path)?;
+            }
+        }
+        let keys: Option<Vec<Key>> = page.keys.iter().map(KeptKey::ready).collect();
+        let keys = keys.ok_or_else(|| TokenKeysError::Damaged {
+            path: path.unwrap_or(Path::new("memory")).into(),
+            reason: "a key can't be read".into(),
+        })?;
+        Ok(Self {
+            stamp: path.map(Stamp::of).unwrap_or_default(),
+            page,
+            keys: keys.into(),
+        })
+    }
+}
+
+impl Page {
+    const EMPTY: Self = Self {
+        format: FORMAT,
+        keys: Vec::new(),
+    };
+
+    fn read(path: &Path) -> Result<Self, TokenKeysError> {
+        let damaged = |reason: String| TokenKeysError::Damaged {
+            path: path.into(),
+            reason,
+        };
+        match fs::read_to_string(path) {
+            Ok(text) => {
+                let page: Self =
+                    serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+                if page.format == FORMAT {
+                    Ok(page)
+                } else {
+                    let found = page.format;
+                    Err(damaged(format!("it has format {found}, expected {FORMAT}")))
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::EMPTY),
+            Err(source) => Err(TokenKeysError::Io {
+                path: path.into(),
+                source,
+            }),
+        }
+    }
+
+    fn write(&self, path: &Path) -> Result<(), TokenKeysError> {
+        let text = serde_json::to_string_pretty(self).expect("keys can be written as JSON");
+        write_private(path, &(text + "\n")).map_err(|source| TokenKeysError::Io {
+            path: path.into(),
+            source,
+        })
+    }
+
+    /// Whether it has no key that may sign now.
+    fn is_stale(&self, algorithm: JwtAlgorithm, now: WallTime) -> bool {
+        self.keys
+            .last()
+            .is_none_or(|key| key.algorithm != name_of(algorithm) || key.is_older_than(SIGNS, now))
+    }
+}
+
+impl KeptKey {
+    fn make(algorithm: JwtAlgorithm, now: WallTime) -> Result<Self, TokenKeysError> {
+        let random = rand::SystemRandom::new();
+        let secret = match algorithm {
+            JwtAlgorithm::Es256 => {
+                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
+                    .map(|key| key.as_ref().to_vec())
+            }
+            JwtAlgorithm::EdDsa => {
+                Ed25519KeyPair::generate_pkcs8v1(&random).map(|key| key.as_ref().to_vec())
+            }
+            JwtAlgorithm::Hs256 | JwtAlgorithm::Rs256 => {
+                let mut secret = vec![0; SECRET_BYTES];
+                rand::SecureRandom::fill(&random, &mut secret).map(|()| secret)
+            }
+        };
+        let mut kid = [0; 8];
+        rand::SecureRandom::fill(&random, &mut kid)
+            .ok()
+            .ok_or(TokenKeysError::Made)?;
+        Ok(Self {
+            kid: hex(&kid),
+            algorithm: name_of(algorithm).into(),
+            secret: hex(&secret.ok().ok_or(TokenKeysError::Made)?),
+            created_at_ms: now.as_millis(),
+        })
+    }
+
+    fn is_older_than(&self, age: Duration, now: WallTime) -> bool {
+        let age_ms = now.as_millis().saturating_sub(self.created_at_ms);
+        age < Duration::from_millis(age_ms)
+    }
+
+    /// `None` when it is no key.
+    fn ready(&self) -> Option<Key> {
+        let secret = from_hex(&self.secret)?;
+        let signer = match self.algorithm.as_str() {
+            "HS256" => Signer::Hs256(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &secret))),
+            "ES256" => {
+                let private = EncodingKey::from_ec_der(&secret);
+                public(private, Algorithm::ES256, KeyAlgorithm::ES256, &self.kid)?
+            }
+            "EdDSA" => {
+                let private = EncodingKey::from_ed_der(&secret);
+                public(private, Algorithm::EdDSA, KeyAlgorithm::EdDSA, &self.kid)?
+            }
+            _ => return None,
+        };
+        let header = serde_json::json!({
+            "alg": self.algorithm,
+            "kid": self.kid,
+            "typ": TYPE,
+        });
+        let header = URL_SAFE_NO_PAD.encode(header.to_string());
+        Some(Key {
+            header: header + ".",
+            signer,
+        })
+    }
+}
+
+fn public(
+    private: EncodingKey,
+    algorithm: Algorithm,
+    name: KeyAlgorithm,
+    kid: &str,
+) -> Option<Signer> {
+    let mut jwk = Jwk::from_encoding_key(&private, algorithm).ok()?;
+    jwk.common.key_id = Some(kid.into());
+    jwk.common.key_algorithm = Some(name);
+    jwk.common.public_key_use = Some(PublicKeyUse::Signature);
+    Some(Signer::Public(Box::new(KeyPair {
+        algorithm,
+        public: DecodingKey::from_jwk(&jwk).ok()?,
+        private,
+        jwk,
+    })))
+}
+
+impl Key {
+    fn sign(&self, claims: &Claims<'_>) -> String {
+        let claims = serde_json::to_vec(claims).expect("claims can be written as JSON");
+        let mut token = String::with_capacity(MESSAGE_BYTES);
+        token.push_str(&self.header);
+        URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+        let signature = match &self.signer {
+            Signer::Hs256(key) => URL_SAFE_NO_PAD.encode(hmac::sign(key, token.as_bytes())),
+            Signer::Public(pair) => {
+                jsonwebtoken::crypto::sign(token.as_bytes(), &pair.private, pair.algorithm)
+                    .expect("the key was good when it was read")
+            }
+        };
+        token.push('.');
+        token.push_str(&signature);
+        token
+    }
+
+    /// The claims of a token of this key, if its signature is right.
+    fn verified(&self, token: &str) -> Option<Vec<u8>> {
+        let (message, signature) = token.rsplit_once('.')?;
+        let is_right = match &self.signer {
+            Signer::Hs256(key) => {
+                let tag = URL_SAFE_NO_PAD.decode(signature).ok()?;
+                hmac::verify(key, message.as_bytes(), &tag).is_ok()
+            }
+            Signer::Public(pair) => {
+                let message = message.as_bytes();
+                jsonwebtoken::crypto::verify(signature, message, &pair.public, pair.algorithm)
+                    .ok()?
+            }
+        };
+        let claims = message.get(self.header.len()..)?;
+        is_right.then(|| URL_SAFE_NO_PAD.decode(claims).ok())?
+    }
+}
+
+/// The name of an algorithm in a header (RFC 7518, section 3.1; RFC 8037, section 3.1).
+pub(super) fn name_of(algorithm: JwtAlgorithm) -> &'static str {
+    match algorithm {
+        JwtAlgorithm::Hs256 => "HS256",
+        JwtAlgorithm::Rs256 => "RS256",
+        JwtAlgorithm::Es256 => "ES256",
+        JwtAlgorithm::EdDsa => "EdDSA",
+    }
+}

@@ -1,0 +1,169 @@
+//! Stream tokens: each is good for what it says, for as long as it says, and nothing else is.
+
+use std::time::Duration;
+
+use jsonwebtoken::{DecodingKey, Validation};
+use serde_json::{Value, json};
+use streamgate_core::{
+    ContentId, Device, DeviceText, LocatorKey, OnLimit, Place, Policy, Record, Start, Started,
+    StreamId, Terms, Timestamp, UserId,
+};
+
+use super::{WallTime, encoded, signed};
+use crate::auth::{StreamProof, StreamTokens};
+use crate::config::JwtAlgorithm;
+
+const NOW: WallTime = WallTime::from_millis(1_800_000_000_000);
+const DAY: u64 = 86_400_000;
+
+fn place(device: Option<&str>) -> Place {
+    let user = UserId::parse("ann \"the\" user").expect("a name");
+    let start = Start {
+        id: StreamId::mint(LocatorKey::from_bytes([7; 16]).locator(&user), 42),
+        user,
+        device: Device {
+            id: device.map(|id| DeviceText::parse(id).expect("a name")),
+            ..Device::default()
+        },
+        content: ContentId::parse("movie").ok(),
+        replace: Vec::new(),
+        on_limit: OnLimit::Deny,
+        started_at: NOW,
+    };
+    let terms = Terms {
+        lease: Duration::from_secs(90),
+        heartbeat: Some(Duration::from_secs(20)),
+    };
+    let policy = Policy {
+        limit: streamgate_core::Limit::DEFAULT,
+        terms,
+    };
+    let started = Record::default().start(&start, &policy, Timestamp::default());
+    let Started::Admitted { place, .. } = started else {
+        panic!("{started:?}")
+    };
+    place
+}
+
+fn later(ms: u64) -> WallTime {
+    WallTime::from_millis(NOW.as_millis() + ms)
+}
+
+fn in_memory(algorithm: JwtAlgorithm) -> StreamTokens {
+    StreamTokens::open(None, algorithm, NOW).expect("keys can be made")
+}
+
+#[test]
+fn a_token_proves_its_stream_until_nothing_is_remembered_of_it() {
+    for algorithm in [
+        JwtAlgorithm::Hs256,
+        JwtAlgorithm::Es256,
+        JwtAlgorithm::EdDsa,
+    ] {
+        for device in [None, Some("tv")] {
+            let (tokens, place) = (in_memory(algorithm), place(device));
+            let token = tokens.mint(&place, NOW);
+            let proof = StreamProof {
+                user: place.user.clone(),
+                stream: place.stream.id.clone(),
+                device: place.stream.device.id.clone(),
+            };
+            // The lease, ten minutes of memory, a minute for clocks that differ.
+            let last = (90 + 600 + 60) * 1000 - 1;
+            assert_eq!(tokens.verify(&token, later(last)), Some(proof));
+            assert_eq!(tokens.verify(&token, later(last + 1)), None);
+        }
+    }
+}
+
+#[test]
+fn whatever_is_changed_in_a_token_it_proves_nothing_any_more() {
+    for algorithm in [
+        JwtAlgorithm::Hs256,
+        JwtAlgorithm::Es256,
+        JwtAlgorithm::EdDsa,
+    ] {
+        let tokens = in_memory(algorithm);
+        let token = tokens.mint(&place(Some("tv")), NOW);
+        for at in 0..token.len() {
+            let mut changed = token.clone().into_bytes();
+            // The lowest bits of the last character of a part need not mean anything.
+            changed[at] = if changed[at] == b'A' { b'Q' } else { b'A' };
+            let changed = String::from_utf8(changed).expect("ASCII");
+            assert!(
+                changed == token || tokens.verify(&changed, NOW).is_none(),
+                "{at}"
+            );
+            assert!(tokens.verify(&token[..at], NOW).is_none(), "{at}");
+        }
+        assert!(tokens.verify(&format!("{token}A"), NOW).is_none());
+        let others = in_memory(algorithm).mint(&place(Some("tv")), NOW);
+        assert!(tokens.verify(&others, NOW).is_none());
+    }
+}
+
+#[test]
+fn a_token_with_another_algorithm_or_none_is_nothing() {
+    let tokens = in_memory(JwtAlgorithm::Es256);
+    let token = tokens.mint(&place(None), NOW);
+    let parts: Vec<&str> = token.split('.').collect();
+    let kid = jsonwebtoken::decode_header(&token).expect("a header").kid;
+    let public = serde_json::to_vec(&tokens.public_keys()).expect("JSON");
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &public);
+    for alg in ["none", "None", "HS256", "RS256"] {
+        let header = json!({"alg": alg, "kid": kid, "typ": "streamgate+jwt"});
+        let claims: Value = json!({"sub": "ann", "sid": "s", "iat": 0, "exp": 9_999_999_999u64});
+        let forged = signed(&header, &claims, |message| {
+            aws_lc_rs::hmac::sign(&key, message).as_ref().to_vec()
+        });
+        assert_eq!(tokens.verify(&forged, NOW), None, "{alg}");
+        let header = encoded(header.to_string().as_bytes());
+        let stripped = format!("{header}.{}.", parts[1]);
+        assert_eq!(tokens.verify(&stripped, NOW), None, "{alg}");
+    }
+}
+
+#[test]
+fn others_check_a_token_by_the_published_keys() {
+    for (algorithm, name) in [
+        (JwtAlgorithm::Es256, jsonwebtoken::Algorithm::ES256),
+        (JwtAlgorithm::EdDsa, jsonwebtoken::Algorithm::EdDSA),
+    ] {
+        let tokens = in_memory(algorithm);
+        let token = tokens.mint(&place(Some("tv")), WallTime::from_millis(4_000_000_000_000));
+        let kid = jsonwebtoken::decode_header(&token).expect("a header").kid;
+        let keys = tokens.public_keys();
+        let jwk = keys.find(&kid.expect("a name")).expect("it is published");
+        let key = DecodingKey::from_jwk(jwk).expect("a key");
+        let claims = jsonwebtoken::decode::<Value>(&token, &key, &Validation::new(name));
+        let claims = claims.expect("another library takes it").claims;
+        assert_eq!(claims["sub"], "ann \"the\" user");
+        assert_eq!(claims["dev"], "tv");
+    }
+    assert!(in_memory(JwtAlgorithm::Hs256).public_keys().keys.is_empty());
+}
+
+#[test]
+fn keys_survive_a_restart_are_replaced_after_30_days_and_kept_for_30_more() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("token-keys.json");
+    let open = |now| StreamTokens::open(Some(&path), JwtAlgorithm::Hs256, now).expect("keys");
+    let first = open(NOW);
+    let token = |tokens: &StreamTokens, now| tokens.mint(&place(None), now);
+    let old = token(&first, NOW);
+    assert!(open(NOW).verify(&old, NOW).is_some());
+
+    // A second node sees the new key within a look at the file.
+    let second = open(NOW);
+    first.refresh(later(31 * DAY));
+    let new = token(&first, later(31 * DAY));
+    assert_ne!(old.split('.').next(), new.split('.').next());
+    assert!(second.verify(&new, later(31 * DAY)).is_none());
+    second.refresh(later(31 * DAY));
+    assert!(second.verify(&new, later(31 * DAY)).is_some());
+
+    let minted_before = second.verify(&old, NOW);
+    assert!(minted_before.is_some(), "the old key is kept");
+    first.refresh(later(62 * DAY));
+    assert!(first.verify(&old, NOW).is_none(), "and then it is not");
+}

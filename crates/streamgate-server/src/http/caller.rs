@@ -1,0 +1,312 @@
+//! Who calls, and what they may do: an extractor in the signature of every handler that does
+//! something for somebody. What is allowed is decided here and nowhere else.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use streamgate_core::{Limit, Place, StreamId, UserId};
+
+use super::Api;
+use super::problem::Problem;
+use crate::auth::{Asked, Granted, KEY_PREFIX, Player, Scope, StreamProof, TooMany};
+use crate::metrics::Called;
+
+/// The name of the query parameter that may carry a stream token: players and
+/// `navigator.sendBeacon` can't set headers.
+const TOKEN_PARAMETER: &str = "t";
+
+/// Whoever calls, as far as that was proved.
+#[derive(Clone, Debug)]
+pub(super) enum Caller {
+    /// Nobody is asked: whoever reaches the service may do everything.
+    Anybody,
+    /// A back end or an operator, with an API key or a client certificate.
+    Trusted(Arc<Granted>),
+    /// A player, by a token of the video platform. It acts for its own user only.
+    Player(Player),
+    /// The player of one stream, by the token that its start was answered with.
+    Stream(StreamProof),
+}
+
+/// The player of one stream, also where nobody else is asked who they are.
+pub(super) struct Proven(pub(super) StreamProof);
+
+/// A client whose certificate is of the configured authority: an extension of its requests.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Certified;
+
+/// A caller that may evict streams.
+pub(super) struct Operator;
+
+/// A caller that may read what concerns everybody.
+pub(super) struct Reader;
+
+/// A caller that may send heartbeats for any user.
+pub(super) struct BackEnd;
+
+impl FromRequestParts<Api> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Some(asked) = &api.0.auth.asked else {
+            return Ok(Self::Anybody);
+        };
+        let caller = who(parts, api, asked).await;
+        api.0.metrics.called(match &caller {
+            Ok(Self::Trusted(_) | Self::Anybody) => Called::Trusted,
+            Ok(Self::Player(_)) => Called::Player,
+            Ok(Self::Stream(_)) => Called::Stream,
+            Err(_) => Called::Nobody,
+        });
+        caller
+    }
+}
+
+async fn who(parts: &Parts, api: &Api, asked: &Asked) -> Result<Caller, Problem> {
+    let token = match credential(parts)? {
+        None if parts.extensions.get::<Certified>().is_some() => {
+            return Ok(Caller::Trusted(Arc::new(Granted {
+                id: "certificate".into(),
+                scopes: asked.certificate_scopes.clone(),
+            })));
+        }
+        None => return Err(Problem::unauthorized("no credentials")),
+        // URLs stand in the logs of proxies: no other credential is taken there.
+        Some(Credential::InQuery(token)) => return proof(api, token).map(Caller::Stream),
+        Some(Credential::InHeader(token)) => token,
+    };
+    if token.starts_with(KEY_PREFIX) {
+        let granted = asked.keys.verify(token, api.limiter().clock().wall());
+        return granted
+            .map(|it| Caller::Trusted(Arc::new(it)))
+            .ok_or_else(|| Problem::unauthorized("the API key is not valid"));
+    }
+    if api.0.auth.stream_tokens.knows(token) {
+        return proof(api, token).map(Caller::Stream);
+    }
+    let Some(players) = &asked.players else {
+        return Err(Problem::unauthorized("the token is not valid"));
+    };
+    players
+        .verify(token)
+        .await
+        .map(Caller::Player)
+        .map_err(|reason| {
+            tracing::debug!(reason, "a token was refused");
+            Problem::unauthorized("the token is not valid")
+        })
+}
+
+/// What a request says of who it is from.
+enum Credential<'a> {
+    InHeader(&'a str),
+    InQuery(&'a str),
+}
+
+/// The one credential of a request. Of two, each could be meant by somebody else.
+fn credential(parts: &Parts) -> Result<Option<Credential<'_>>, Problem> {
+    let in_query = token_parameter(parts.uri.query().unwrap_or_default());
+    let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
+    match (headers.next(), headers.next(), in_query) {
+        (None, None, None) => Ok(None),
+        (None, None, Some(token)) => Ok(Some(Credential::InQuery(token))),
+        (Some(value), None, None) => value
+            .to_str()
+            .ok()
+            .and_then(bearer)
+            .map(|token| Some(Credential::InHeader(token)))
+            .ok_or_else(|| Problem::unauthorized("Authorization must be Bearer and one token")),
+        _ => Err(Problem::unauthorized("more than one credential")),
+    }
+}
+
+fn proof(api: &Api, token: &str) -> Result<StreamProof, Problem> {
+    let proof = api
+        .0
+        .auth
+        .stream_tokens
+        .verify(token, api.limiter().clock().wall());
+    proof.ok_or_else(|| Problem::unauthorized("the stream token is not valid"))
+}
+
+fn counted(api: &Api, count: Result<(), TooMany>) -> Result<(), Problem> {
+    count.map_err(|too_many| {
+        api.0.metrics.rate_limited();
+        too_many.into()
+    })
+}
+
+/// What follows the scheme (RFC 6750, section 2.1), whose case does not matter.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    let is_one = !token.is_empty() && !token.contains([' ', ',']);
+    (scheme.eq_ignore_ascii_case("bearer") && is_one).then_some(token)
+}
+
+/// The token in a query. Ours have no character that would be escaped.
+fn token_parameter(query: &str) -> Option<&str> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs
+        .find(|(name, _)| *name == TOKEN_PARAMETER)
+        .map(|(_, value)| value)
+}
+
+impl Caller {
+    /// Whether it may start a stream of this user, and the limit that its token has. What the
+    /// request itself says of a limit or a plan counts only for those that are trusted.
+    pub(super) fn may_start(
+        &self,
+        api: &Api,
+        user: &UserId,
+        asks_for_limit: bool,
+    ) -> Result<Option<Limit>, Problem> {
+        let limit = match self {
+            Self::Anybody => None,
+            Self::Trusted(granted) => {
+                granted.must_have(Scope::Play)?;
+                counted(api, api.0.auth.rates.key_starts(&granted.id))?;
+                None
+            }
+            Self::Player(player) if player.user != *user => {
+                return Err(Problem::forbidden("the token is another user's"));
+            }
+            Self::Player(_) if asks_for_limit => {
+                let detail = "a player's limit and plan are what its token says";
+                return Err(Problem::forbidden(detail));
+            }
+            Self::Player(player) => {
+                let at = api.limiter().locator_of(user);
+                counted(api, api.0.auth.rates.player_starts(at))?;
+                player.limit
+            }
+            Self::Stream(_) => return Err(Problem::forbidden("a stream token starts nothing")),
+        };
+        Ok(limit)
+    }
+
+    /// Whether it may keep or end this stream, and under which user it is to be looked for: a
+    /// player's own, whatever the request says, so that another's stream is answered like one
+    /// that never was.
+    pub(super) fn may_touch(
+        &self,
+        user: Option<UserId>,
+        id: &StreamId,
+    ) -> Result<Option<UserId>, Problem> {
+        let own = match self {
+            Self::Anybody => return Ok(user),
+            Self::Trusted(granted) => return granted.must_have(Scope::Play).map(|()| user),
+            Self::Player(player) => &player.user,
+            Self::Stream(proof) if proof.stream == *id => &proof.user,
+            Self::Stream(_) => return Err(Problem::forbidden("the token is another stream's")),
+        };
+        if user.is_some_and(|user| user != *own) {
+            return Err(Problem::forbidden("the token is another user's"));
+        }
+        Ok(Some(own.clone()))
+    }
+
+    /// Whether it may ask if a start of this user would be admitted, and the limit that its token
+    /// has.
+    pub(super) fn may_ask(
+        &self,
+        user: &UserId,
+        asks_for_limit: bool,
+    ) -> Result<Option<Limit>, Problem> {
+        self.may_see(user)?;
+        match self {
+            Self::Player(_) if asks_for_limit => {
+                let detail = "a player's limit and plan are what its token says";
+                Err(Problem::forbidden(detail))
+            }
+            Self::Player(player) => Ok(player.limit),
+            Self::Anybody | Self::Trusted(_) | Self::Stream(_) => Ok(None),
+        }
+    }
+
+    /// Whether it may see who is watching.
+    pub(super) fn may_see(&self, user: &UserId) -> Result<(), Problem> {
+        match self {
+            Self::Anybody => Ok(()),
+            Self::Trusted(granted) => {
+                granted.must_have_some(&[Scope::Read, Scope::Operate, Scope::Play])
+            }
+            Self::Player(player) if player.user == *user => Ok(()),
+            Self::Player(_) => Err(Problem::forbidden("the token is another user's")),
+            Self::Stream(_) => Err(Problem::forbidden("a stream token shows nothing of others")),
+        }
+    }
+
+    fn must_have_some(&self, scopes: &[Scope]) -> Result<(), Problem> {
+        match self {
+            Self::Anybody => Ok(()),
+            Self::Trusted(granted) => granted.must_have_some(scopes),
+            Self::Player(_) | Self::Stream(_) => Err(Problem::forbidden("this needs an API key")),
+        }
+    }
+
+    /// A new token for a player that came with the one of its stream.
+    pub(super) fn renewed(&self, api: &Api, place: &Place) -> Option<String> {
+        let Self::Stream(_) = self else {
+            return None;
+        };
+        Some(api.0.auth.token_of(place, api.limiter().clock().wall()))
+    }
+}
+
+impl Granted {
+    fn must_have(&self, scope: Scope) -> Result<(), Problem> {
+        self.must_have_some(&[scope])
+    }
+
+    fn must_have_some(&self, scopes: &[Scope]) -> Result<(), Problem> {
+        if scopes.iter().any(|scope| self.scopes.contains(scope)) {
+            Ok(())
+        } else {
+            Err(Problem::forbidden("the API key has another scope"))
+        }
+    }
+}
+
+impl FromRequestParts<Api> for Proven {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        match credential(parts)? {
+            None => Err(Problem::unauthorized("no stream token")),
+            Some(Credential::InHeader(token) | Credential::InQuery(token)) => {
+                proof(api, token).map(Self)
+            }
+        }
+    }
+}
+
+impl FromRequestParts<Api> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, api).await?;
+        caller.must_have_some(&[Scope::Operate]).map(|()| Self)
+    }
+}
+
+impl FromRequestParts<Api> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, api).await?;
+        let scopes = [Scope::Read, Scope::Operate];
+        caller.must_have_some(&scopes).map(|()| Self)
+    }
+}
+
+impl FromRequestParts<Api> for BackEnd {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, api).await?;
+        caller.must_have_some(&[Scope::Play]).map(|()| Self)
+    }
+}

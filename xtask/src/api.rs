@@ -10,25 +10,57 @@ use crate::{Failure, cargo, run};
 const CONFIG_DIR: &str = "tests/schemathesis";
 /// How many examples are generated for each operation.
 const EXAMPLES: &str = "60";
+const EXAMPLES_WITH_AUTH: &str = "20";
+const BINARY: &str = "target/debug/streamgate";
 
 /// Runs every check of schemathesis; `tests/schemathesis/schemathesis.toml` says what is set and
 /// why.
 pub(crate) fn check(tools: &Tools) -> Result<(), Failure> {
     let schemathesis = tools.python("schemathesis")?;
     cargo(&["build", "--package", "streamgate-server"])?;
-    let server = Server::start()?;
-    let document = format!("{}/openapi.json", server.url);
     let fixed = [
         "--config-file",
         "schemathesis.toml",
         "run",
         "--continue-on-failure",
         "--no-color",
+        "--seed",
+        "1",
+        "--max-examples",
     ];
-    run(Command::new(schemathesis)
+    let open = Server::start(&[])?;
+    run(Command::new(&schemathesis)
         .current_dir(CONFIG_DIR)
         .args(fixed)
-        .args(["--max-examples", EXAMPLES, "--seed", "1", &document]))
+        .args([EXAMPLES, &open.document()]))?;
+    drop(open);
+
+    // Once more where callers are asked who they are.
+    let home = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let dir = home.path().display().to_string();
+    let key = key(&dir)?;
+    let asking = Server::start(&["--auth", "required", "--data-dir", &dir])?;
+    run(Command::new(&schemathesis)
+        .current_dir(CONFIG_DIR)
+        .args(fixed)
+        .args([EXAMPLES_WITH_AUTH, &asking.document()])
+        .args(["--header", &format!("Authorization: Bearer {key}")]))
+}
+
+/// An API key for everything.
+fn key(dir: &str) -> Result<String, Failure> {
+    let made = Command::new(BINARY)
+        .args(["keys", "new", "--name", "schemathesis", "--data-dir", dir])
+        .args(["--scope", "play", "--scope", "operate", "--scope", "read"])
+        .output()
+        .map_err(|error| format!("cannot make an API key: {error}"))?;
+    let text = String::from_utf8_lossy(&made.stdout);
+    let key = text.lines().next().unwrap_or_default().to_owned();
+    if made.status.success() {
+        Ok(key)
+    } else {
+        Err(format!("streamgate keys ended with {}", made.status))
+    }
 }
 
 /// A server of our own, ended with this value.
@@ -38,9 +70,9 @@ struct Server {
 }
 
 impl Server {
-    fn start() -> Result<Self, Failure> {
+    fn start(args: &[&str]) -> Result<Self, Failure> {
         let config = Path::new(CONFIG_DIR).join("streamgate.toml");
-        let mut child = Command::new("target/debug/streamgate")
+        let mut child = Command::new(BINARY)
             .args([
                 "serve",
                 "--listen",
@@ -52,6 +84,7 @@ impl Server {
             ])
             .arg("--config")
             .arg(config)
+            .args(args)
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("cannot start the server: {error}"))?;
@@ -71,6 +104,12 @@ impl Server {
             Some(Ok(_)) if !server.url.is_empty() => Ok(server),
             _ => Err(format!("the server said {line:?} instead of its address")),
         }
+    }
+}
+
+impl Server {
+    fn document(&self) -> String {
+        format!("{}/openapi.json", self.url)
     }
 }
 

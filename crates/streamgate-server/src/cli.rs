@@ -96,6 +96,9 @@ struct ServeArgs {
     /// Where records are kept: embedded or memory [default: embedded]
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
+    /// Whether callers are asked who they are: none or required [default: none]
+    #[arg(long, value_name = "MODE")]
+    auth: Option<String>,
     /// Serve callers beyond this machine although nothing tells who they are
     #[arg(long)]
     allow_unauthenticated: bool,
@@ -202,6 +205,7 @@ impl ServeArgs {
             ("listen", self.listen.clone()),
             ("data_dir", self.data_dir.clone()),
             ("store", self.store.clone()),
+            ("auth", self.auth.clone()),
             (
                 "allow_unauthenticated",
                 self.allow_unauthenticated.then(|| "true".to_owned()),

@@ -40,6 +40,7 @@ Examples:
                                                              heartbeats only, and what they cost
   streamgate bench --users 100 --connections 256             many starts race for few users
   streamgate bench --batch 100 --json                        heartbeats in batches, for a script
+  streamgate bench --key-file my-key --tokens                a server that asks who calls
 
 Exit codes:
   0   done, and every answer was one that a limiter may give

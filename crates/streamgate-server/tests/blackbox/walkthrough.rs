@@ -43,6 +43,7 @@ fn a_start_is_answered_with_its_terms() {
           startedAt: "<time>"
           state: "live"
           streamId: "<id 1>"
+          token: "<token>"
           userId: "123456789"
         }
     "#]]
@@ -65,6 +66,7 @@ fn a_start_is_answered_with_its_terms() {
           startedAt: "<time>"
           state: "live"
           streamId: "<id 2>"
+          token: "<token>"
           userId: "123456789"
         }
     "#]]
@@ -151,6 +153,7 @@ fn a_viewer_chooses_what_ends_for_the_new_stream() {
           startedAt: "<time>"
           state: "live"
           streamId: "<id 2>"
+          token: "<token>"
           userId: "123456789"
         }
     "#]]

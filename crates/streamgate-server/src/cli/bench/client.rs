@@ -48,6 +48,7 @@ impl Connection {
         method: &Method,
         path: std::fmt::Arguments<'_>,
         body: &str,
+        credential: Option<&str>,
     ) -> io::Result<(u16, Bytes)> {
         let Target {
             authority, prefix, ..
@@ -58,6 +59,9 @@ impl Connection {
             "{method} {prefix}{path} HTTP/1.1\r\nhost: {authority}\r\ncontent-length: {}\r\n",
             body.len()
         )?;
+        if let Some(credential) = credential {
+            write!(self.output, "authorization: Bearer {credential}\r\n")?;
+        }
         let content_type: &[u8] = match body {
             "" => b"\r\n",
             _ => b"content-type: application/json\r\n\r\n",

@@ -148,22 +148,24 @@ impl<'a> Worker<'a> {
         due: Moment,
         sent: Moment,
     ) -> Moment {
+        let credential = self.traffic.borrow().credential(&action);
+        let credential = credential.as_deref();
         let answer = match &action {
             Action::Start { body, .. } => {
                 let path = format_args!("/v1/streams");
-                connection.send(&Method::POST, path, body).await
+                connection.send(&Method::POST, path, body, credential).await
             }
             Action::Beat(_, id) => {
                 let path = format_args!("/v1/streams/{id}/heartbeat");
-                connection.send(&Method::POST, path, "").await
+                connection.send(&Method::POST, path, "", credential).await
             }
             Action::Beats { body, .. } => {
                 let path = format_args!("/v1/heartbeats");
-                connection.send(&Method::POST, path, body).await
+                connection.send(&Method::POST, path, body, credential).await
             }
             Action::Stop(_, id) => {
                 let path = format_args!("/v1/streams/{id}");
-                connection.send(&Method::DELETE, path, "").await
+                connection.send(&Method::DELETE, path, "", credential).await
             }
         };
         let now = self.now();

@@ -1,6 +1,7 @@
 //! What is asked for on the command line, parsed.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -56,6 +57,15 @@ pub(in crate::cli) struct Plan {
     /// Do not check the answers, for servers that are no limiter
     #[arg(long)]
     pub(super) unchecked: bool,
+    #[command(flatten)]
+    pub(super) key: crate::cli::Key,
+    /// Send heartbeats and stops with the tokens that their starts were answered with, as players
+    /// do, and not with the API key
+    #[arg(long, conflicts_with_all = ["batch", "unchecked"])]
+    pub(super) tokens: bool,
+    /// The API key, once it is read.
+    #[arg(skip)]
+    pub(super) credential: Option<Arc<str>>,
     /// Report CPU time and memory of this local process too; may be repeated
     #[arg(long, value_name = "PID")]
     pub(super) pid: Vec<u32>,
@@ -72,6 +82,7 @@ impl Plan {
     pub(super) fn settled(mut self) -> anyhow::Result<Self> {
         self.fill = self.fill.min(self.users);
         self.threads = self.threads.min(self.connections).min(self.users);
+        self.credential = self.key.read()?.map(Into::into);
         if self.seed.is_none() {
             self.seed = Some(getrandom::u64().context("no random bytes for a seed")?);
         }

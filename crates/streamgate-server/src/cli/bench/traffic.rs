@@ -1,6 +1,8 @@
 //! What one thread asks of the server, and what it makes of the answers.
 
+use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +30,8 @@ pub(super) struct Traffic<'a> {
     devices: u64,
     pub(super) model: Model,
     pub(super) tally: Tally,
+    /// What the starts were answered with, if that is to be sent.
+    tokens: HashMap<StreamId, Arc<str>>,
 }
 
 /// One request.
@@ -62,6 +66,8 @@ struct StartedBody {
     stream_id: String,
     heartbeat: TermsBody,
     replaced: Vec<String>,
+    #[serde(default)]
+    token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +101,7 @@ impl<'a> Traffic<'a> {
             devices: 0,
             model: Model::new(plan.limit),
             tally: Tally::new(),
+            tokens: HashMap::new(),
         })
     }
 
@@ -108,6 +115,19 @@ impl<'a> Traffic<'a> {
         };
         self.tally.in_flight += 1;
         Some(action)
+    }
+
+    /// What a request says of who it is from.
+    pub(super) fn credential(&self, action: &Action) -> Option<Arc<str>> {
+        let key = self.plan.credential.clone();
+        match action {
+            Action::Beat(_, id) | Action::Stop(_, id) if self.plan.tokens => {
+                self.tokens.get(id).cloned().or(key)
+            }
+            Action::Start { .. } | Action::Beat(..) | Action::Beats { .. } | Action::Stop(..) => {
+                key
+            }
+        }
     }
 
     fn any(&mut self, now: Moment) -> Action {
@@ -187,7 +207,12 @@ impl<'a> Traffic<'a> {
         let status = exchange.answer.map(|(status, _)| *status);
         let kind = match action {
             Action::Start { user, .. } => {
-                let started = started(exchange.answer);
+                let (started, token) = started(exchange.answer);
+                if let (true, Started::Admitted(admitted), Some(token)) =
+                    (self.plan.tokens, &started, token)
+                {
+                    self.tokens.insert(admitted.id.clone(), token);
+                }
                 self.model.start_answered(*user, sent, started, now);
                 Kind::Start
             }
@@ -202,7 +227,8 @@ impl<'a> Traffic<'a> {
                 }
                 Kind::Beat
             }
-            Action::Stop(key, _) => {
+            Action::Stop(key, id) => {
+                self.tokens.remove(id);
                 self.model.stop_answered(*key, status == Some(204), now);
                 Kind::Stop
             }
@@ -224,17 +250,25 @@ impl<'a> Traffic<'a> {
     }
 }
 
-fn started(answer: Option<&(u16, Bytes)>) -> Started {
-    match answer {
-        Some((201, body)) => admitted(body).map_or(Started::Unclear, Started::Admitted),
+/// What a start came to, and the token for its stream.
+fn started(answer: Option<&(u16, Bytes)>) -> (Started, Option<Arc<str>>) {
+    let started = match answer {
+        Some((201, body)) => {
+            let body = serde_json::from_slice::<StartedBody>(body).ok();
+            let token = body
+                .as_ref()
+                .and_then(|body| body.token.as_deref().map(Into::into));
+            let started = body.as_ref().and_then(admitted);
+            return (started.map_or(Started::Unclear, Started::Admitted), token);
+        }
         Some((409, _)) => Started::Denied,
         Some((400..500, _)) => Started::Refused,
         Some(_) | None => Started::Unclear,
-    }
+    };
+    (started, None)
 }
 
-fn admitted(body: &[u8]) -> Option<Admitted> {
-    let body: StartedBody = serde_json::from_slice(body).ok()?;
+fn admitted(body: &StartedBody) -> Option<Admitted> {
     let suspect = Duration::from_secs(body.heartbeat.interval_seconds) * 3 / 2;
     let lease = Duration::from_secs(body.heartbeat.lease_seconds);
     let replaced = body.replaced.iter();

@@ -39,6 +39,8 @@ fn help_shows_the_commands_examples_and_exit_codes() {
               --listen <ADDR>          Listen on this address [default: 127.0.0.1:8080]
               --data-dir <DIR>         Keep the data in this directory [default: ./streamgate-data]
               --store <STORE>          Where records are kept: embedded or memory [default: embedded]
+              --auth <MODE>            Whether callers are asked who they are: none or required [default:
+                                       none]
               --allow-unauthenticated  Serve callers beyond this machine although nothing tells who they are
               --log-level <LEVEL>      How much to log: error, warn, info, debug or trace [default: info]
           -h, --help                   Print help

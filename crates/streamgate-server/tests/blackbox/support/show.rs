@@ -74,6 +74,8 @@ impl Names {
                 for (name, field) in fields {
                     if name == "retryAfterSeconds" {
                         *field = Value::from("<seconds>");
+                    } else if name == "token" {
+                        *field = Value::from("<token>");
                     } else {
                         self.settle(field);
                     }

@@ -9,13 +9,20 @@ use crate::{Failure, cargo, run};
 
 const CONFIG_DIR: &str = "tests/schemathesis";
 /// How many examples are generated for each operation.
-const EXAMPLES: &str = "60";
-const EXAMPLES_WITH_AUTH: &str = "20";
+const EXAMPLES: u32 = 60;
+const EXAMPLES_WITH_AUTH: u32 = 20;
 const BINARY: &str = "target/debug/streamgate";
 
 /// Runs every check of schemathesis; `tests/schemathesis/schemathesis.toml` says what is set and
 /// why.
 pub(crate) fn check(tools: &Tools) -> Result<(), Failure> {
+    check_with(tools, EXAMPLES, EXAMPLES_WITH_AUTH)
+}
+
+/// The same with so many examples for each operation, and so many once more where callers are
+/// asked who they are.
+pub(crate) fn check_with(tools: &Tools, open: u32, asking: u32) -> Result<(), Failure> {
+    let (examples, examples_with_auth) = (open.to_string(), asking.to_string());
     let schemathesis = tools.python("schemathesis")?;
     cargo(&["build", "--package", "streamgate-server"])?;
     let fixed = [
@@ -32,10 +39,9 @@ pub(crate) fn check(tools: &Tools) -> Result<(), Failure> {
     run(Command::new(&schemathesis)
         .current_dir(CONFIG_DIR)
         .args(fixed)
-        .args([EXAMPLES, &open.document()]))?;
+        .args([&examples, &open.document()]))?;
     drop(open);
 
-    // Once more where callers are asked who they are.
     let home = tempfile::tempdir().map_err(|error| error.to_string())?;
     let dir = home.path().display().to_string();
     let key = key(&dir)?;
@@ -43,7 +49,7 @@ pub(crate) fn check(tools: &Tools) -> Result<(), Failure> {
     run(Command::new(&schemathesis)
         .current_dir(CONFIG_DIR)
         .args(fixed)
-        .args([EXAMPLES_WITH_AUTH, &asking.document()])
+        .args([&examples_with_auth, &asking.document()])
         .args(["--header", &format!("Authorization: Bearer {key}")]))
 }
 
@@ -64,13 +70,13 @@ fn key(dir: &str) -> Result<String, Failure> {
 }
 
 /// A server of our own, ended with this value.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     url: String,
 }
 
 impl Server {
-    fn start(args: &[&str]) -> Result<Self, Failure> {
+    pub(crate) fn start(args: &[&str]) -> Result<Self, Failure> {
         let config = Path::new(CONFIG_DIR).join("streamgate.toml");
         let mut child = Command::new(BINARY)
             .args([
@@ -108,6 +114,10 @@ impl Server {
 }
 
 impl Server {
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     fn document(&self) -> String {
         format!("{}/openapi.json", self.url)
     }

@@ -1,6 +1,7 @@
 //! The project's own tasks. `cargo xtask check` is exactly what CI runs.
 
 mod api;
+mod attack;
 mod tools;
 
 use std::io::Write;
@@ -12,6 +13,8 @@ use tools::Tools;
 const HELP: &str = "\
 Usage: cargo xtask check [STEP...]   run all checks, or the named ones
        cargo xtask mutants           mutate the rules and see which changes no test notices
+       cargo xtask attack [MINUTES]  fuzz each target so long [10], then attack a server of our own
+                                     with slow clients and thousands of generated requests
 
 Steps, in their order:
   fmt      rustfmt
@@ -25,6 +28,9 @@ Steps, in their order:
 Whatever a step needs is installed first: Debian packages by apt-get (as root), Python tools
 and cargo-deny into ~/.cache/streamgate, once per version.
 ";
+
+/// How long an attack fuzzes each target unless it is said.
+const FUZZ_MINUTES: u32 = 10;
 
 /// Why a task failed, for people.
 type Failure = String;
@@ -103,6 +109,10 @@ fn main() -> ExitCode {
     let done = match args.as_slice() {
         ["check", names @ ..] => check(names),
         ["mutants"] => mutants(),
+        ["attack"] => attack(FUZZ_MINUTES),
+        ["attack", minutes] if minutes.parse::<u32>().is_ok_and(|it| 0 < it) => {
+            attack(minutes.parse().unwrap_or(FUZZ_MINUTES))
+        }
         _ => {
             say(HELP);
             return ExitCode::from(u8::from(!matches!(args.as_slice(), ["--help" | "-h"])) * 2);
@@ -142,6 +152,10 @@ fn check(names: &[&str]) -> Result<(), Failure> {
         say(&format!("  {name:8}{:>5} s\n", took.as_secs()));
     }
     Ok(())
+}
+
+fn attack(minutes: u32) -> Result<(), Failure> {
+    attack::attack(&Tools::new()?, minutes)
 }
 
 fn mutants() -> Result<(), Failure> {

@@ -13,7 +13,12 @@ const STEP_MAX: Duration = Duration::from_secs(1);
 /// Tells the time.
 pub(crate) trait Clock: Send + Sync + 'static {
     /// The lease clock.
-    fn now(&self) -> Timestamp;
+    fn now(&self) -> Timestamp {
+        self.at(instant())
+    }
+
+    /// What the lease clock shows at this instant, which was just read.
+    fn at(&self, instant: Instant) -> Timestamp;
 
     /// The clock on the wall, for people.
     fn wall(&self) -> WallTime;
@@ -54,8 +59,8 @@ impl Reading {
 }
 
 impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        self.0.lock().at(instant())
+    fn at(&self, instant: Instant) -> Timestamp {
+        self.0.lock().at(instant)
     }
 
     fn wall(&self) -> WallTime {
@@ -81,7 +86,7 @@ mod tests;
 pub(crate) mod manual {
     //! A clock that tests move.
 
-    use super::{Clock, Duration, Mutex, Timestamp, WallTime};
+    use super::{Clock, Duration, Instant, Mutex, Timestamp, WallTime};
 
     /// Stands still until it is advanced.
     #[derive(Default)]
@@ -96,7 +101,7 @@ pub(crate) mod manual {
     }
 
     impl Clock for ManualClock {
-        fn now(&self) -> Timestamp {
+        fn at(&self, _instant: Instant) -> Timestamp {
             *self.0.lock()
         }
 

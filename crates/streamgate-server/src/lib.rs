@@ -7,6 +7,8 @@ mod auth;
 mod cli;
 mod clock;
 mod config;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod http;
 mod limiter;
 mod metrics;

@@ -248,7 +248,7 @@ impl Limiter {
         let (loaded, mut began) = self.load_timed(at).await;
         let mut seen = loaded?;
         for _ in 0..ATTEMPTS_MAX {
-            let now = self.0.clock.now();
+            let now = self.0.clock.at(began);
             let Versioned {
                 version,
                 record: mut next,

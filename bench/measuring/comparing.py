@@ -26,6 +26,12 @@ class Comparison:
         options = ["--users", "10000", "--fill", "10000"]
         return self._each(_WITH_NOOP | _PEERS, options, mix="0:1:0")
 
+    def tokens(self):
+        """Heartbeats that bring their stream's token and get a new one, beside ones that do not."""
+        options = ["--users", "10000", "--fill", "10000"]
+        subjects = {"streamgate": servers.streamgate, "streamgate, tokens": servers.asking}
+        return self._each(subjects, options, mix="0:1:0")
+
     def mix(self):
         """Starts, heartbeats and stops over a million users, as fast as they are answered."""
         measured = self._each(_WITH_NOOP | _PEERS, _MIX_OPTIONS, mix="1:20:1")
@@ -33,13 +39,16 @@ class Comparison:
         return measured
 
     def half_load(self):
-        """The same at half that rate, evenly spaced; the disk alone before and after."""
+        """The same at half that rate, evenly spaced; the disk alone before and after.
+
+        The no-op at the same rate shows how much of p99 has nothing to do with a disk.
+        """
         if self._saturation is None:
             measured = self._each({"streamgate": servers.streamgate}, _MIX_OPTIONS, mix="1:20:1")
             self._saturation = measured["streamgate"]["requestsPerSecond"]
         options = [*_MIX_OPTIONS, "--rate", str(int(self._saturation / 2))]
         took = load.bare_syncs(self._directory, self._seconds / 2)
-        measured = self._each({"streamgate": servers.streamgate}, options, mix="1:20:1")
+        measured = self._each(_WITH_NOOP, options, mix="1:20:1")
         took += load.bare_syncs(self._directory, self._seconds / 2)
         measured[_BARE] = load.synced(took)
         _progress(_BARE, measured[_BARE])
@@ -99,6 +108,7 @@ class Comparison:
 #: In the order in which a round makes them: half-load needs the rate of mix.
 MEASUREMENTS = {
     "heartbeat": Comparison.heartbeat,
+    "tokens": Comparison.tokens,
     "mix": Comparison.mix,
     "half-load": Comparison.half_load,
     "starts": Comparison.starts,
@@ -141,6 +151,15 @@ TARGETS = [
         _beside("no-op", "requestsPerSecond"),
         at_least=0.75,
         doubt=_unsaturated("streamgate", "no-op"),
+    ),
+    Target(
+        "tokens-rate",
+        "heartbeat with stream tokens checked and renewed: requests/s ÷ without",
+        "tokens",
+        lambda one: one["streamgate, tokens"]["requestsPerSecond"]
+        / one["streamgate"]["requestsPerSecond"],
+        at_least=0.9,
+        doubt=_unsaturated("streamgate", "streamgate, tokens"),
     ),
     Target(
         "mix-cpu",

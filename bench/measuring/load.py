@@ -25,6 +25,7 @@ def generate(server, *options, mix, seconds, warmup=1, checked=True, tick=None, 
     command += ["--busy-poll", "--warmup", f"{warmup}s", "--duration", f"{int(seconds * 1000)}ms"]
     command += [part for pid in server.pids for part in ("--pid", pid)]
     command += [] if checked else ["--unchecked"]
+    command += server.credentials
     command += options
     with subprocess.Popen(
         servers.pinned(servers.GENERATOR_CORE, command),

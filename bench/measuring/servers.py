@@ -1,6 +1,7 @@
 """The servers that are measured: started on core 0, in a directory of their own, ended by pid."""
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -34,6 +35,8 @@ class Server:
         self.store_pids = []
         #: streamgate's data directory.
         self.data = None
+        #: What the generator has to say of itself.
+        self.credentials = []
 
     @property
     def url(self):
@@ -90,6 +93,19 @@ def streamgate(directory, data=None, ready_seconds=_READY_SECONDS, cores=SERVER_
         with _started("streamgate", command, own, "--listen", environment, cores) as server:
             server.data = data
             _wait_until(lambda: server.get("/readyz")[0] == 200, server, ready_seconds)
+            yield server
+
+
+@contextmanager
+def asking(directory):
+    """streamgate where callers are asked who they are; players bring their streams' tokens."""
+    with _own(directory) as own:
+        data, key = own / "data", own / "key"
+        made = [tools.STREAMGATE, "keys", "new", "--name", "bench", "--scope", "play", "--json"]
+        made = subprocess.run([*made, "--data-dir", data], capture_output=True, text=True, check=True)
+        key.write_text(json.loads(made.stdout)["key"])
+        with streamgate(directory, data=data, AUTH="required") as server:
+            server.credentials = ["--key-file", str(key), "--tokens"]
             yield server
 
 

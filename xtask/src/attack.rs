@@ -42,14 +42,7 @@ fn fuzz(tools: &Tools, minutes: u32) -> Result<(), Failure> {
     for target in TARGETS {
         say(&format!("\n== fuzz {target}, {minutes} minutes ==\n"));
         // Without a sanitizer, which would need a nightly compiler; there is no unsafe code.
-        let fixed = [
-            "fuzz",
-            "run",
-            "--sanitizer",
-            "none",
-            "--strip-dead-code",
-            target,
-        ];
+        let fixed = ["fuzz", "run", "--sanitizer", "none", target];
         run(Command::new(&fuzzer).args(fixed).args([
             &format!("fuzz/grown/{target}"),
             &format!("fuzz/corpus/{target}"),

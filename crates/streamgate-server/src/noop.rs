@@ -19,6 +19,8 @@ use crate::metrics::Metrics;
 
 /// What `bench` gets for a stream of a user with a name of 16 characters.
 const STREAM: &str = r#"{"streamId":"afb629b4-4332-893b-b2c1-1bc127883ad7","userId":"u000000000000001","state":"live","startedAt":"2026-11-23T12:00:00.000Z","expiresAt":"2026-11-23T12:01:30.000Z","limit":3,"active":1,"resumed":false,"heartbeat":{"intervalSeconds":20,"leaseSeconds":90},"replaced":[]}"#;
+/// The same with the token that a start is answered with.
+const STARTED: &str = r#"{"streamId":"afb629b4-4332-893b-b2c1-1bc127883ad7","userId":"u000000000000001","state":"live","startedAt":"2026-11-23T12:00:00.000Z","expiresAt":"2026-11-23T12:01:30.000Z","limit":3,"active":1,"resumed":false,"heartbeat":{"intervalSeconds":20,"leaseSeconds":90},"replaced":[],"token":"eyJhbGciOiJIUzI1NiIsImtpZCI6ImNiNzQ0MzI1YTYzYzJmNGQiLCJ0eXAiOiJzdHJlYW1nYXRlK2p3dCJ9.eyJzdWIiOiJ1MDAwMDAwMDAwMDAwMDAxIiwic2lkIjoiYWZiNjI5YjQtNDMzMi04OTNiLWIyYzEtMWJjMTI3ODgzYWQ3IiwiZGV2IjoiMDAwMDAwMDAwMDAwMDAwMSIsImlhdCI6MTgwMDAwMDAwMCwiZXhwIjoxODAwMDAwNjkwfQ.3e9tbovF5qHISBOrkQsiNcgZlaWOnt_OC39RrBvyLDM"}"#;
 const ADDRESS: &str = "/v1/streams/afb629b4-4332-893b-b2c1-1bc127883ad7";
 
 /// Serves `POST /v1/streams`, `POST /v1/streams/{streamId}/heartbeat` and
@@ -54,22 +56,22 @@ pub fn noop(listen: SocketAddr) -> anyhow::Result<()> {
 
 async fn start(_: RawBody) -> Response {
     let place = [(LOCATION, ADDRESS)];
-    (StatusCode::CREATED, place, stream()).into_response()
+    (StatusCode::CREATED, place, stream(STARTED)).into_response()
 }
 
 async fn heartbeat(_: RawBody) -> Response {
-    stream().into_response()
+    stream(STREAM).into_response()
 }
 
 async fn stop(_: RawBody) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-fn stream() -> impl IntoResponse {
+fn stream(body: &'static str) -> impl IntoResponse {
     let headers = [
         (CONTENT_TYPE.as_str(), "application/json"),
         ("ratelimit-policy", "\"streams\";q=3"),
         ("ratelimit", "\"streams\";r=2;t=31"),
     ];
-    (headers, STREAM)
+    (headers, body)
 }

@@ -52,6 +52,10 @@ fn a_stream_is_written_as_serde_writes_it() {
             ..body()
         },
         StreamBody {
+            expires_at: Moment(WallTime::from_millis(1_790_000_090_999)),
+            ..body()
+        },
+        StreamBody {
             replaced: vec![stream("one"), stream(MINTED), stream("three")],
             ..body()
         },

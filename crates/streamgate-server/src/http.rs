@@ -11,6 +11,7 @@ mod openapi;
 mod problem;
 mod seed;
 mod start;
+mod start_bound;
 mod stop;
 mod system;
 mod users;

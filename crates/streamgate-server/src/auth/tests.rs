@@ -1,6 +1,7 @@
 //! An issuer of tokens, and the files of a server that trusts it.
 
 mod keys;
+mod player;
 mod stream_token;
 
 use std::time::{SystemTime, UNIX_EPOCH};

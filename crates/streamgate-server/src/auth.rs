@@ -11,6 +11,8 @@ mod stream_token;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::keys::{
     ApiKey, Granted, KEY_PREFIX, KeyFile, KeyRing, KeysError, NAME_MAX, Scope,
 };
-pub(crate) use self::player::{Player, Players};
+pub(crate) use self::player::{Player, Players, Refusal};
 pub(crate) use self::rates::{Rates, TooMany};
 pub(crate) use self::stamp::Stamp;
 pub(crate) use self::stream_token::{StreamProof, StreamTokens};
@@ -93,7 +95,7 @@ impl Auth {
         self.stream_tokens.mint(place, now)
     }
 
-    /// Takes in what changed on disk and at the issuer, until the service ends.
+    /// Takes in what changed on disk, until the service ends.
     pub(crate) async fn follow(&self, clock: &dyn Clock, ending: CancellationToken) {
         let mut looks = tokio::time::interval(LOOK);
         while ending.run_until_cancelled(looks.tick()).await.is_some() {
@@ -101,10 +103,23 @@ impl Auth {
             self.rates.forget_old();
             if let Some(asked) = &self.asked {
                 asked.keys.refresh();
-                if let Some(players) = &asked.players {
-                    ending.run_until_cancelled(players.refresh()).await;
-                }
             }
+        }
+    }
+
+    /// Fetches the issuer's keys, if there is an issuer to ask. What can't be fetched is tried
+    /// again later.
+    pub(crate) async fn ask_issuer(&self) {
+        if let Some(players) = self.asked.as_ref().and_then(|it| it.players.as_ref()) {
+            players.refresh().await;
+        }
+    }
+
+    /// Keeps the issuer's keys fresh until the service ends.
+    pub(crate) async fn follow_issuer(&self, ending: CancellationToken) {
+        let mut looks = tokio::time::interval(LOOK);
+        while ending.run_until_cancelled(looks.tick()).await.is_some() {
+            ending.run_until_cancelled(self.ask_issuer()).await;
         }
     }
 }
@@ -115,12 +130,34 @@ pub(crate) fn keys_file(config: &Config) -> PathBuf {
     config.keys_file.clone().unwrap_or_else(in_data_dir)
 }
 
-/// Writes a file that only its owner can read, whole or not at all.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
+/// One process at a time changes the files in a directory, for as long as this lives.
+struct DirectoryLock(std::fs::File);
 
-    let directory = path.parent().unwrap_or(Path::new("."));
+impl DirectoryLock {
+    /// Waits for the directory of a file, which is made if it is not there.
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let directory = directory_of(path);
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
+        let directory = std::fs::File::open(directory)?;
+        directory.lock()?;
+        Ok(Self(directory))
+    }
+}
+
+fn directory_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+/// Writes a file that only its owner can read, whole or not at all. It belongs to whom the one
+/// before it belonged to, or to whom the directory does: root may make keys for a service.
+fn write_private(lock: &DirectoryLock, path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".new");
     let mut file = std::fs::File::options()
@@ -129,10 +166,14 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&unfinished)?;
+    let owner = std::fs::metadata(path).or_else(|_| lock.0.metadata())?;
+    if file.metadata()?.uid() != owner.uid() {
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&unfinished, path)?;
-    std::fs::File::open(directory)?.sync_all()
+    lock.0.sync_all()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -21,6 +21,7 @@ mod page;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use given::is_private;
 use given::{Given, Unfit};
 use loading::Loading;
 pub(crate) use mistake::Mistakes;

@@ -17,7 +17,7 @@ use tower::ServiceExt;
 use crate::auth::{Auth, Players};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Sources};
-use crate::http::{Api, Parts, router};
+use crate::http::{Api, Parts, StartBound, router};
 use crate::limiter::{self, Limiter};
 use crate::metrics::Metrics;
 
@@ -141,6 +141,7 @@ impl World {
         let api = Api::new(Parts {
             limiter,
             metrics,
+            starts: StartBound::new(&config.http),
             auth: Arc::clone(&auth),
             limit: config.limit,
             plans: config.plans.clone(),

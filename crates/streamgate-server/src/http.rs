@@ -28,7 +28,7 @@ use axum::Router;
 use axum::middleware::map_response;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method};
-use streamgate_core::{Limit, Terms};
+use streamgate_core::{Limit, Started, Terms};
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
@@ -37,12 +37,13 @@ use utoipa_axum::routes;
 use self::problem::Problem;
 use crate::auth::Auth;
 use crate::config::{HttpConfig, Plans};
-use crate::limiter::Limiter;
+use crate::limiter::{Limiter, StartCall};
 use crate::metrics::Metrics;
 
 pub(crate) use self::extract::RawBody;
 pub(crate) use self::layers::{Entry, Passage};
 pub(crate) use self::openapi::document as openapi_document;
+pub(crate) use self::start_bound::StartBound;
 
 /// How many bytes a request body may have.
 const BODY_MAX: usize = 16 << 10;
@@ -56,6 +57,7 @@ const BATCH_BODY_MAX: usize = 256 << 10;
 pub(crate) struct Api(Arc<Parts>);
 
 pub(crate) struct Parts {
+    pub(crate) starts: StartBound,
     pub(crate) limiter: Limiter,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) auth: Arc<Auth>,
@@ -74,6 +76,15 @@ impl Api {
 
     fn limiter(&self) -> &Limiter {
         &self.0.limiter
+    }
+
+    /// Starts a stream, if there are not too many at it already.
+    async fn start(&self, call: StartCall) -> Result<Started, Problem> {
+        let Some(_entered) = self.0.starts.enter() else {
+            self.0.metrics.shed();
+            return Err(Problem::overloaded());
+        };
+        Ok(self.limiter().start(call).await?)
     }
 }
 

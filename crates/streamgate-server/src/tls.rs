@@ -25,6 +25,8 @@ pub(crate) const HTTP2: &[u8] = b"h2";
 /// Accepts TLS connections: versions 1.2 and 1.3, with what rustls takes for safe.
 pub(crate) struct Tls {
     files: Files,
+    /// What the files looked like before they were read.
+    seen: [Stamp; 3],
     acceptor: RwLock<TlsAcceptor>,
 }
 
@@ -48,8 +50,13 @@ impl Tls {
             key: key.clone(),
             client_ca: config.client_ca_file.clone(),
         };
+        let seen = files.stamps();
         let acceptor = RwLock::new(files.read()?);
-        Ok(Some(Self { files, acceptor }))
+        Ok(Some(Self {
+            files,
+            seen,
+            acceptor,
+        }))
     }
 
     /// For the next connection.
@@ -61,21 +68,24 @@ impl Tls {
     /// certificate is reported, and the last one stays.
     pub(crate) async fn follow(&self, ending: CancellationToken) {
         let mut looks = tokio::time::interval(LOOK);
-        let mut seen = self.files.stamps();
+        let (mut seen, mut complained) = (self.seen, self.seen);
         while ending.run_until_cancelled(looks.tick()).await.is_some() {
             let stamps = self.files.stamps();
-            if std::mem::replace(&mut seen, stamps) == stamps {
+            if stamps == seen {
                 continue;
             }
             match self.files.read() {
                 Ok(acceptor) => {
                     *self.acceptor.write() = acceptor;
+                    seen = stamps;
                     tracing::info!("the certificate changed");
                 }
-                Err(error) => {
+                // It is tried again: what was in the way may pass.
+                Err(error) if std::mem::replace(&mut complained, stamps) != stamps => {
                     let error = format!("{error:#}");
                     tracing::error!(error, "the certificate stays as it was");
                 }
+                Err(_) => {}
             }
         }
     }

@@ -15,14 +15,20 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use parking_lot::RwLock;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinHandle;
 
 use super::Stamp;
 use crate::clock::instant;
+use crate::config::is_private;
 
 /// How often keys are fetched anew, and how soon again for a key that is not known.
 const FETCHED_EVERY: Duration = Duration::from_secs(300);
 const FETCHED_AGAIN: Duration = Duration::from_secs(60);
+/// How soon an issuer is tried again that was never reached.
+const FETCHED_FIRST: Duration = Duration::from_secs(5);
+/// How many requests may wait for a fetch.
+const WAITING_MAX: usize = 64;
 /// How long the issuer may take, and how much it may say, in bytes.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 const PAGE_MAX: u64 = 256 << 10;
@@ -66,15 +72,29 @@ type Keys = HashMap<String, IssuerKey>;
 /// The issuer's keys, kept fresh. When they can't be fetched, the last ones stay.
 pub(super) struct Jwks {
     source: Source,
-    keys: RwLock<Arc<Keys>>,
-    /// One fetch at a time.
+    /// `None` until they were fetched for the first time.
+    keys: Arc<RwLock<Option<Arc<Keys>>>>,
+    /// One fetch at a time, and few who wait for it.
     fetched: Mutex<Fetched>,
+    waiting: Semaphore,
 }
 
 #[derive(Default)]
 struct Fetched {
     at: Option<Instant>,
+    /// What the file looked like that was read, and the last one that could not be.
     stamp: Stamp,
+    complained: Stamp,
+    /// The fetch under way, and of which file.
+    running: Option<(Stamp, JoinHandle<bool>)>,
+}
+
+/// Why a key is not there.
+pub(super) enum NoKey {
+    /// The issuer has no key of this name.
+    Unknown,
+    /// The issuer was never reached.
+    Unreached,
 }
 
 impl Jwks {
@@ -84,24 +104,32 @@ impl Jwks {
         let keys = match &source {
             Source::File(path) => {
                 fetched.stamp = Stamp::of(path);
-                source.fetch()?
+                Some(Arc::new(source.fetch()?))
             }
-            Source::Url(_) | Source::Discovery(_) => Keys::new(),
+            Source::Url(_) | Source::Discovery(_) => None,
         };
         Ok(Self {
             source,
-            keys: RwLock::new(Arc::new(keys)),
+            keys: Arc::new(RwLock::new(keys)),
             fetched: Mutex::new(fetched),
+            waiting: Semaphore::new(WAITING_MAX),
         })
     }
 
     /// The key of this name. One that is not known is asked for, once a minute at the most.
-    pub(super) async fn key(&self, kid: Option<&str>) -> Option<IssuerKey> {
+    pub(super) async fn key(&self, kid: Option<&str>) -> Result<IssuerKey, NoKey> {
         if let Some(key) = self.known(kid) {
-            return Some(key);
+            return Ok(key);
         }
-        self.fetch_after(FETCHED_AGAIN).await;
-        self.known(kid)
+        // Whoever would be one too many is not worth the wait.
+        if let Ok(_turn) = self.waiting.try_acquire() {
+            self.fetch_after(FETCHED_AGAIN).await;
+        }
+        let none = match *self.keys.read() {
+            Some(_) => NoKey::Unknown,
+            None => NoKey::Unreached,
+        };
+        self.known(kid).ok_or(none)
     }
 
     /// Fetches the keys again if that was long ago, or reads a file that changed.
@@ -111,7 +139,7 @@ impl Jwks {
 
     /// Without a name the only key there is.
     fn known(&self, kid: Option<&str>) -> Option<IssuerKey> {
-        let keys = Arc::clone(&self.keys.read());
+        let keys = self.keys.read().clone()?;
         match kid {
             Some(kid) => keys.get(kid).cloned(),
             None if keys.len() == 1 => keys.values().next().cloned(),
@@ -121,24 +149,59 @@ impl Jwks {
 
     async fn fetch_after(&self, pause: Duration) {
         let mut fetched = self.fetched.lock().await;
-        if let Source::File(path) = &self.source {
-            let stamp = Stamp::of(path);
-            if std::mem::replace(&mut fetched.stamp, stamp) == stamp {
+        if fetched.running.is_none() {
+            let stamp = match &self.source {
+                Source::File(path) => Stamp::of(path),
+                Source::Url(_) | Source::Discovery(_) => Stamp::default(),
+            };
+            if self.is_fresh(&fetched, stamp, pause) {
                 return;
             }
-        } else if fetched.at.is_some_and(|at| at.elapsed() < pause) {
-            return;
+            fetched.at = Some(instant());
+            fetched.running = Some((stamp, self.fetch(fetched.complained == stamp)));
         }
-        fetched.at = Some(instant());
-        let source = self.source.clone();
-        match tokio::task::spawn_blocking(move || source.fetch()).await {
-            Ok(Ok(keys)) => *self.keys.write() = Arc::new(keys),
-            Ok(Err(error)) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::error!(error = %error, cause, "the issuer's keys stay as they were");
+        // Whoever waits for it may go away; the next one finds it running.
+        if let Some((stamp, running)) = &mut fetched.running {
+            let (stamp, is_done) = (*stamp, running.await.unwrap_or(false));
+            fetched.running = None;
+            if is_done {
+                fetched.stamp = stamp;
+            } else {
+                fetched.complained = stamp;
             }
-            Err(error) => tracing::error!(error = %error, "the issuer's keys stay as they were"),
         }
+    }
+
+    /// Whether what is known is new enough, or there is no hope to know more yet.
+    fn is_fresh(&self, fetched: &Fetched, stamp: Stamp, pause: Duration) -> bool {
+        if let Source::File(_) = self.source {
+            return stamp == fetched.stamp
+                || (stamp == fetched.complained && pause == FETCHED_AGAIN);
+        }
+        let pause = match *self.keys.read() {
+            Some(_) => pause,
+            None => FETCHED_FIRST,
+        };
+        fetched.at.is_some_and(|at| at.elapsed() < pause)
+    }
+
+    /// Fetches the keys and takes them in; whether that worked.
+    fn fetch(&self, is_told: bool) -> JoinHandle<bool> {
+        let (source, keys) = (self.source.clone(), Arc::clone(&self.keys));
+        let is_told = is_told && matches!(source, Source::File(_));
+        tokio::task::spawn_blocking(move || match source.fetch() {
+            Ok(fetched) => {
+                *keys.write() = Some(Arc::new(fetched));
+                true
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                if !is_told {
+                    tracing::error!(error = %error, cause, "the issuer's keys stay as they were");
+                }
+                false
+            }
+        })
     }
 }
 
@@ -166,6 +229,10 @@ impl Source {
                 // Section 4.3: an issuer speaks for itself only.
                 if said.issuer != *issuer {
                     let reason = format!("it speaks for {:?}", said.issuer);
+                    return Err(JwksError::Page { place, reason });
+                }
+                if !is_private(&said.jwks_uri) {
+                    let reason = format!("it sends to {:?}, which is not https", said.jwks_uri);
                     return Err(JwksError::Page { place, reason });
                 }
                 keys(&get(&said.jwks_uri)?)

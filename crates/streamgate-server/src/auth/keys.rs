@@ -2,7 +2,7 @@
 //! What a key is looked up by, its id, stands in it and is no secret.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use streamgate_core::WallTime;
 
-use super::{Stamp, hex, write_private};
+use super::{DirectoryLock, Stamp, hex, write_private};
 
 /// How every key begins, so that scanners of leaked secrets recognise it.
 pub(crate) const KEY_PREFIX: &str = "sgk_";
@@ -86,8 +86,7 @@ struct Page {
 pub(crate) struct KeyFile {
     path: PathBuf,
     pub(crate) keys: Vec<ApiKey>,
-    /// One writer at a time.
-    _lock: File,
+    lock: DirectoryLock,
 }
 
 impl KeyFile {
@@ -97,21 +96,11 @@ impl KeyFile {
             path: path.into(),
             source,
         };
-        if let Some(directory) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
-            fs::create_dir_all(directory).map_err(failed)?;
-        }
-        let lock = path.with_extension("lock");
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(lock);
-        let lock = lock.map_err(failed)?;
-        lock.lock().map_err(failed)?;
+        let lock = DirectoryLock::of(path).map_err(failed)?;
         Ok(Self {
             path: path.into(),
             keys: read(path)?,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -164,7 +153,7 @@ impl KeyFile {
             keys: self.keys.clone(),
         };
         let text = serde_json::to_string_pretty(&page).expect("keys can be written as JSON");
-        write_private(&self.path, &(text + "\n")).map_err(|source| KeysError::Io {
+        write_private(&self.lock, &self.path, &(text + "\n")).map_err(|source| KeysError::Io {
             path: self.path.clone(),
             source,
         })
@@ -180,6 +169,8 @@ pub(crate) struct KeyRing {
 struct State {
     /// What the file looked like.
     stamp: Stamp,
+    /// What it looked like when it could not be read, which was told. It is tried again.
+    complained: Stamp,
     keys: HashMap<String, ApiKey>,
 }
 
@@ -221,8 +212,10 @@ impl KeyRing {
                 *self.state.write() = state;
             }
             Err(error) => {
-                tracing::error!(error = %error, "the API keys stay as they were");
-                self.state.write().stamp = stamp;
+                let mut state = self.state.write();
+                if std::mem::replace(&mut state.complained, stamp) != stamp {
+                    tracing::error!(error = %error, "the API keys stay as they were");
+                }
             }
         }
     }
@@ -235,6 +228,7 @@ impl State {
         let keys = read(path)?.into_iter();
         Ok(Self {
             stamp,
+            complained: Stamp::default(),
             keys: keys.map(|key| (key.id.clone(), key)).collect(),
         })
     }

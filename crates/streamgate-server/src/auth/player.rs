@@ -5,11 +5,11 @@
 
 use std::fs;
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde_json::{Map, Value};
 use streamgate_core::{Limit, UserId};
 
-use super::jwks::{IssuerKey, Jwks, JwksError, Source};
+use super::jwks::{IssuerKey, Jwks, JwksError, NoKey, Source};
 use crate::config::{JwtAlgorithm, JwtConfig, Plans};
 
 /// How far the clocks of the issuer and ours may lie apart.
@@ -27,6 +27,16 @@ pub(crate) struct Player {
     pub(crate) limit: Option<Limit>,
 }
 
+/// Why a token is not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It is not good. The reason is for the log of whoever looks for the fault: its bearer learns
+    /// no more than that it is not.
+    Invalid(String),
+    /// Nobody can tell: the issuer's keys were never fetched. Worth a retry.
+    NoKeys,
+}
+
 /// Checks the platform's tokens.
 pub(crate) struct Players {
     keys: IssuerKeys,
@@ -39,7 +49,7 @@ pub(crate) struct Players {
 }
 
 enum IssuerKeys {
-    Published(Jwks),
+    Published(Box<Jwks>),
     /// For HS256 only. It never meets a key that is public.
     Shared(DecodingKey),
 }
@@ -47,7 +57,7 @@ enum IssuerKeys {
 impl Players {
     /// `None` when no such token is taken.
     pub(crate) fn open(config: &JwtConfig, plans: &Plans) -> Result<Option<Self>, JwksError> {
-        let published = |source| Jwks::open(source).map(IssuerKeys::Published);
+        let published = |source| Ok(IssuerKeys::Published(Box::new(Jwks::open(source)?)));
         let keys = if let Some(path) = &config.secret_file {
             IssuerKeys::Shared(secret(path)?)
         } else if let Some(path) = &config.jwks_file {
@@ -77,19 +87,8 @@ impl Players {
     }
 
     /// Who brings this token.
-    ///
-    /// # Errors
-    /// Why it is not taken, for the log of whoever looks for the fault: its bearer learns no more
-    /// than that it is not.
-    pub(crate) async fn verify(&self, token: &str) -> Result<Player, String> {
-        if TOKEN_MAX < token.len() {
-            return Err("it is too long".into());
-        }
-        let header = jsonwebtoken::decode_header(token).map_err(|error| error.to_string())?;
-        if header.crit.is_some() {
-            // RFC 7515, section 4.1.11: what is not understood is refused.
-            return Err("it has critical header fields".into());
-        }
+    pub(crate) async fn verify(&self, token: &str) -> Result<Player, Refusal> {
+        let header = header(token).map_err(Refusal::Invalid)?;
         let IssuerKey { algorithm, key } = match &self.keys {
             IssuerKeys::Shared(key) => IssuerKey {
                 algorithm: Algorithm::HS256,
@@ -97,15 +96,22 @@ impl Players {
             },
             IssuerKeys::Published(jwks) => {
                 let key = jwks.key(header.kid.as_deref()).await;
-                key.filter(|key| self.algorithms.contains(&key.algorithm))
-                    .ok_or("the issuer has no such key")?
+                let key = key.map_err(|none| match none {
+                    NoKey::Unknown => Refusal::Invalid("the issuer has no such key".into()),
+                    NoKey::Unreached => Refusal::NoKeys,
+                })?;
+                if !self.algorithms.contains(&key.algorithm) {
+                    return Err(Refusal::Invalid("its algorithm is not taken".into()));
+                }
+                key
             }
         };
         let mut validation = self.validation.clone();
         validation.algorithms = vec![algorithm];
-        let token = jsonwebtoken::decode::<Map<String, Value>>(token, &key, &validation)
-            .map_err(|error| error.to_string())?;
-        self.player(&token.claims)
+        jsonwebtoken::decode::<Map<String, Value>>(token, &key, &validation)
+            .map_err(|error| error.to_string())
+            .and_then(|token| self.player(&token.claims))
+            .map_err(Refusal::Invalid)
     }
 
     fn player(&self, claims: &Map<String, Value>) -> Result<Player, String> {
@@ -133,6 +139,19 @@ impl Players {
             jwks.refresh().await;
         }
     }
+}
+
+/// What a token says of how it is signed: read to find the key, and not believed.
+fn header(token: &str) -> Result<Header, String> {
+    if TOKEN_MAX < token.len() {
+        return Err("it is too long".into());
+    }
+    let header = jsonwebtoken::decode_header(token).map_err(|error| error.to_string())?;
+    if header.crit.is_some() {
+        // RFC 7515, section 4.1.11: what is not understood is refused.
+        return Err("it has critical header fields".into());
+    }
+    Ok(header)
 }
 
 fn known(algorithm: &JwtAlgorithm) -> Option<Algorithm> {

@@ -6,12 +6,24 @@ use std::path::Path;
 
 /// What a file looked like when it was read; nothing where there was none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stamp(Option<(u64, u64, i64, i64)>);
+pub(crate) struct Stamp(Option<[i128; 6]>);
 
 impl Stamp {
     /// What the file looks like now.
     pub(crate) fn of(path: &Path) -> Self {
         let metadata = fs::metadata(path).ok();
-        Self(metadata.map(|it| (it.ino(), it.len(), it.mtime(), it.mtime_nsec())))
+        Self(metadata.map(|it| {
+            let times = [it.mtime(), it.mtime_nsec(), it.ctime(), it.ctime_nsec()];
+            let [modified, modified_ns, changed, changed_ns] = times.map(i128::from);
+            // Also when only its owner changed: it may be readable now.
+            [
+                it.ino().into(),
+                it.len().into(),
+                modified,
+                modified_ns,
+                changed,
+                changed_ns,
+            ]
+        }))
     }
 }

@@ -21,12 +21,14 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use streamgate_core::{DeviceText, ENDING_MEMORY, Place, StreamId, UserId, WallTime};
 
-use super::{Stamp, from_hex, hex, write_private};
+use super::{DirectoryLock, Stamp, from_hex, hex, write_private};
 use crate::config::JwtAlgorithm;
 
 /// The media type in the header (RFC 8725, section 3.11): no other token of anybody is one.
 const TYPE: &str = "streamgate+jwt";
-/// How long a key signs, and how long it is kept after that: longer than any token lasts.
+/// How old a key is when it begins to sign, so that all who check tokens know it by then; when
+/// the next one is made; and when it is forgotten, longer after that than any token lasts.
+const KNOWN: Duration = Duration::from_secs(600);
 const SIGNS: Duration = Duration::from_secs(30 * 86_400);
 const KEPT: Duration = Duration::from_secs(60 * 86_400);
 /// How far the clocks of nodes may lie apart.
@@ -97,12 +99,16 @@ pub(crate) struct StreamTokens {
 
 struct State {
     stamp: Stamp,
+    /// What the file looked like when it could not be read, which was told. It is tried again.
+    complained: Stamp,
     page: Page,
     keys: Arc<[Key]>,
 }
 
-/// A key, ready to be used. The last one signs.
+/// A key, ready to be used.
 struct Key {
+    algorithm: JwtAlgorithm,
+    created_at_ms: u64,
     /// The header of its tokens, encoded, with the dot behind it.
     header: String,
     signer: Signer,
@@ -127,7 +133,10 @@ impl StreamTokens {
         algorithm: JwtAlgorithm,
         now: WallTime,
     ) -> Result<Self, TokenKeysError> {
-        let state = State::current(path, algorithm, now)?;
+        let state = match path {
+            Some(path) => State::of_file(path, algorithm, now)?,
+            None => State::in_memory(Page::EMPTY, algorithm, now)?,
+        };
         Ok(Self {
             path: path.map(Path::to_owned),
             algorithm,
@@ -150,8 +159,17 @@ impl StreamTokens {
             exp: seconds + lasts.as_secs(),
         };
         let keys = Arc::clone(&self.state.read().keys);
-        let key = keys.last().expect("there is always a key that signs");
-        key.sign(&claims)
+        self.signing(&keys, now).sign(&claims)
+    }
+
+    /// The newest key that all know by now; if there is none, the oldest.
+    fn signing<'a>(&self, keys: &'a [Key], now: WallTime) -> &'a Key {
+        let ours = || keys.iter().filter(|key| key.algorithm == self.algorithm);
+        let is_known = |key: &&Key| is_older_than(key.created_at_ms, KNOWN, now);
+        let known = ours().filter(is_known).max_by_key(|key| key.created_at_ms);
+        known
+            .or_else(|| ours().min_by_key(|key| key.created_at_ms))
+            .expect("there is always a key of ours")
     }
 
     /// What a token proves; `None` if it is none of ours, or too old.
@@ -201,50 +219,71 @@ impl StreamTokens {
             return;
         }
         let kept = match &self.path {
-            Some(path) => State::current(Some(path), self.algorithm, now),
-            None => State::after(self.state.read().page.clone(), None, self.algorithm, now),
+            Some(path) => State::of_file(path, self.algorithm, now),
+            None => {
+                let page = self.state.read().page.clone();
+                State::in_memory(page, self.algorithm, now)
+            }
         };
         match kept {
             Ok(state) => *self.state.write() = state,
             Err(error) => {
-                tracing::error!(error = %error, "the keys of the stream tokens stay as they were");
-                self.state.write().stamp = self.path.as_deref().map(Stamp::of).unwrap_or_default();
+                let stamp = self.path.as_deref().map(Stamp::of).unwrap_or_default();
+                let mut state = self.state.write();
+                if std::mem::replace(&mut state.complained, stamp) != stamp {
+                    let message = "the keys of the stream tokens stay as they were";
+                    tracing::error!(error = %error, "{message}");
+                }
             }
         }
     }
 }
 
 impl State {
-    fn current(
-        path: Option<&Path>,
+    /// What a file has. What is missing is added, by one process at a time.
+    fn of_file(
+        path: &Path,
         algorithm: JwtAlgorithm,
         now: WallTime,
     ) -> Result<Self, TokenKeysError> {
-        let page = path.map_or(Ok(Page::EMPTY), Page::read)?;
-        Self::after(page, path, algorithm, now)
+        // Looked at first: what changes meanwhile is read again.
+        let stamp = Stamp::of(path);
+        let page = Page::read(path)?;
+        if !page.is_stale(algorithm, now) {
+            return Self::new(stamp, page, path);
+        }
+        let lock = DirectoryLock::of(path).map_err(|source| TokenKeysError::Io {
+            path: path.into(),
+            source,
+        })?;
+        let mut page = Page::read(path)?;
+        if page.is_stale(algorithm, now) {
+            page.renew(algorithm, now)?;
+            page.write(&lock, path)?;
+        }
+        Self::new(Stamp::of(path), page, path)
     }
 
-    /// The state after `page`, with a new key if it is time for one.
-    fn after(
+    fn in_memory(
         mut page: Page,
-        path: Option<&Path>,
         algorithm: JwtAlgorithm,
         now: WallTime,
     ) -> Result<Self, TokenKeysError> {
         if page.is_stale(algorithm, now) {
-            page.keys.retain(|key| !key.is_older_than(KEPT, now));
-            page.keys.push(KeptKey::make(algorithm, now)?);
-            if let Some(path) = path {
-                page.write(path)?;
-            }
+            page.renew(algorithm, now)?;
         }
+        Self::new(Stamp::default(), page, Path::new("memory"))
+    }
+
+    fn new(stamp: Stamp, page: Page, path: &Path) -> Result<Self, TokenKeysError> {
         let keys: Option<Vec<Key>> = page.keys.iter().map(KeptKey::ready).collect();
         let keys = keys.ok_or_else(|| TokenKeysError::Damaged {
-            path: path.unwrap_or(Path::new("memory")).into(),
+            path: path.into(),
             reason: "a key can't be read".into(),
         })?;
         Ok(Self {
-            stamp: path.map(Stamp::of).unwrap_or_default(),
+            stamp,
+            complained: Stamp::default(),
             page,
             keys: keys.into(),
         })
@@ -281,9 +320,9 @@ impl Page {
         }
     }
 
-    fn write(&self, path: &Path) -> Result<(), TokenKeysError> {
+    fn write(&self, lock: &DirectoryLock, path: &Path) -> Result<(), TokenKeysError> {
         let text = serde_json::to_string_pretty(self).expect("keys can be written as JSON");
-        write_private(path, &(text + "\n")).map_err(|source| TokenKeysError::Io {
+        write_private(lock, path, &(text + "\n")).map_err(|source| TokenKeysError::Io {
             path: path.into(),
             source,
         })
@@ -291,10 +330,22 @@ impl Page {
 
     /// Whether it has no key that may sign now.
     fn is_stale(&self, algorithm: JwtAlgorithm, now: WallTime) -> bool {
-        self.keys
-            .last()
-            .is_none_or(|key| key.algorithm != name_of(algorithm) || key.is_older_than(SIGNS, now))
+        let ours = self.keys.iter();
+        let mut ours = ours.filter(|key| key.algorithm == name_of(algorithm));
+        ours.all(|key| is_older_than(key.created_at_ms, SIGNS, now))
     }
+
+    /// Adds a key, and takes those away that nobody needs any more.
+    fn renew(&mut self, algorithm: JwtAlgorithm, now: WallTime) -> Result<(), TokenKeysError> {
+        self.keys
+            .retain(|key| !is_older_than(key.created_at_ms, KEPT, now));
+        self.keys.push(KeptKey::make(algorithm, now)?);
+        Ok(())
+    }
+}
+
+fn is_older_than(created_at_ms: u64, age: Duration, now: WallTime) -> bool {
+    age < Duration::from_millis(now.as_millis().saturating_sub(created_at_ms))
 }
 
 impl KeptKey {
@@ -325,23 +376,23 @@ impl KeptKey {
         })
     }
 
-    fn is_older_than(&self, age: Duration, now: WallTime) -> bool {
-        let age_ms = now.as_millis().saturating_sub(self.created_at_ms);
-        age < Duration::from_millis(age_ms)
-    }
-
     /// `None` when it is no key.
     fn ready(&self) -> Option<Key> {
         let secret = from_hex(&self.secret)?;
-        let signer = match self.algorithm.as_str() {
-            "HS256" => Signer::Hs256(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &secret))),
+        let (algorithm, signer) = match self.algorithm.as_str() {
+            "HS256" => {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
+                (JwtAlgorithm::Hs256, Signer::Hs256(Box::new(key)))
+            }
             "ES256" => {
                 let private = EncodingKey::from_ec_der(&secret);
-                public(private, Algorithm::ES256, KeyAlgorithm::ES256, &self.kid)?
+                let pair = public(private, Algorithm::ES256, KeyAlgorithm::ES256, &self.kid)?;
+                (JwtAlgorithm::Es256, pair)
             }
             "EdDSA" => {
                 let private = EncodingKey::from_ed_der(&secret);
-                public(private, Algorithm::EdDSA, KeyAlgorithm::EdDSA, &self.kid)?
+                let pair = public(private, Algorithm::EdDSA, KeyAlgorithm::EdDSA, &self.kid)?;
+                (JwtAlgorithm::EdDsa, pair)
             }
             _ => return None,
         };
@@ -352,6 +403,8 @@ impl KeptKey {
         });
         let header = URL_SAFE_NO_PAD.encode(header.to_string());
         Some(Key {
+            algorithm,
+            created_at_ms: self.created_at_ms,
             header: header + ".",
             signer,
         })

@@ -63,6 +63,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let api = Api::new(http::Parts {
         limiter: limiter.clone(),
         metrics,
+        starts: http::StartBound::new(&config.http),
         auth: Arc::clone(&auth),
         limit: config.limit,
         plans: config.plans.clone(),
@@ -75,8 +76,12 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 
     let ending = CancellationToken::new();
     tasks.spawn(sweeper::sweep(limiter, ending.clone()));
-    let (following, telling) = (ending.clone(), Arc::clone(&clock));
-    tasks.spawn(async move { auth.follow(&*telling, following).await });
+    let (following, telling, files) = (ending.clone(), Arc::clone(&clock), Arc::clone(&auth));
+    tasks.spawn(async move { files.follow(&*telling, following).await });
+    // So that the first players find them, if the issuer answers.
+    auth.ask_issuer().await;
+    let following = ending.clone();
+    tasks.spawn(async move { auth.follow_issuer(following).await });
     if let Some(tls) = tls.clone() {
         let following = ending.clone();
         tasks.spawn(async move { tls.follow(following).await });

@@ -28,6 +28,21 @@ pub(super) struct Given<'a> {
 /// How a value is wrong: the end of a sentence that begins with the setting's name.
 pub(super) type Unfit = String;
 
+/// Whether nobody on the way can change what is fetched from this URL.
+pub(crate) fn is_private(url: &str) -> bool {
+    let Ok(uri) = url.parse::<http::Uri>() else {
+        return false;
+    };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_local =
+        || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|it| it.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => !host.is_empty(),
+        Some("http") => is_local(),
+        Some(_) | None => false,
+    }
+}
+
 impl<'a> Given<'a> {
     /// A value from a TOML document.
     pub(super) fn value(name: &'a str, value: DeValue<'a>) -> Self {
@@ -110,20 +125,8 @@ impl<'a> Given<'a> {
 
     /// Where something is fetched from: over the network only by HTTPS.
     pub(super) fn url(&self) -> Result<String, Unfit> {
-        let is_local = |uri: &http::Uri| {
-            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-            let address = host.parse::<IpAddr>();
-            host == "localhost" || address.is_ok_and(|it| it.is_loopback())
-        };
         self.string()
-            .filter(|it| {
-                let uri = it.parse::<http::Uri>().ok();
-                uri.is_some_and(|uri| match uri.scheme_str() {
-                    Some("https") => true,
-                    Some("http") => is_local(&uri),
-                    Some(_) | None => false,
-                })
-            })
+            .filter(|it| is_private(it))
             .map(str::to_owned)
             .ok_or_else(|| self.unfit("an https:// URL (http:// on loopback)"))
     }

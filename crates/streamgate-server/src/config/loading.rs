@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use super::given::Given;
+use super::given::{Given, is_private};
 use super::mistake::{Mistake, Mistakes, Origin, shortened, suggestion};
 use super::page::Page;
 use super::{AuthMode, Config, SETTINGS, Setting, VARIABLE_PREFIX, flag_of_name, variable_of_name};
@@ -155,6 +155,10 @@ impl Loading {
             let message = "tls.client_ca_file needs tls.certificate_file".to_owned();
             self.reject_of(&["tls.client_ca_file"], message);
         }
+        if self.config.tls.client_ca_file.is_some() && self.config.auth == AuthMode::None {
+            let message = "client certificates are only asked for with auth = \"required\"";
+            self.reject_of(&["tls.client_ca_file"], message.to_owned());
+        }
         self.check_jwt();
     }
 
@@ -181,6 +185,14 @@ impl Loading {
             let message = "jwt.issuer and jwt.audience must be set, or tokens that were made for \
                            others would be taken"
                 .to_owned();
+            self.reject_of(&SOURCES, message);
+        } else if jwt.discovery && !jwt.issuer.as_deref().is_some_and(is_private) {
+            let message = "jwt.discovery needs a jwt.issuer that is an https:// URL (http:// on \
+                           loopback)"
+                .to_owned();
+            self.reject_of(&SOURCES, message);
+        } else if sources == 1 && self.config.auth == AuthMode::None {
+            let message = "tokens are only asked for with auth = \"required\"".to_owned();
             self.reject_of(&SOURCES, message);
         } else if sources == 0 && jwt.issuer.is_some() {
             let message = format!("jwt.issuer needs one of {}", SOURCES.join(", "));

@@ -499,6 +499,14 @@ fn whose_tokens_are_taken_must_be_clear() {
         "3: only one of jwt.jwks_file, jwt.jwks_url, jwt.discovery, jwt.secret_file can be set",
     );
     wrong(
+        "issuer = 'http://issuer/'\naudience = 'us'\ndiscovery = true",
+        "4: jwt.discovery needs a jwt.issuer that is an https:// URL (http:// on loopback)",
+    );
+    wrong(
+        "issuer = 'https://issuer/'\naudience = 'us'\njwks_file = 'page'",
+        "4: tokens are only asked for with auth = \"required\"",
+    );
+    wrong(
         "jwks_url = 'http://issuer/jwks.json'",
         "2: jwt.jwks_url must be an https:// URL (http:// on loopback), not \"http://issuer/jwks.json\"",
     );
@@ -522,8 +530,12 @@ fn a_certificate_and_its_key_go_together_and_origins_are_origins() {
         "1: tls.certificate_file and tls.key_file go together",
     );
     wrong(
-        "tls.client_ca_file = 'ca'",
-        "1: tls.client_ca_file needs tls.certificate_file",
+        "auth = 'required'\ntls.client_ca_file = 'ca'",
+        "2: tls.client_ca_file needs tls.certificate_file",
+    );
+    wrong(
+        "tls = { client_ca_file = 'ca', certificate_file = 'crt', key_file = 'key' }",
+        "1: client certificates are only asked for with auth = \"required\"",
     );
     for origins in [
         "*",

@@ -10,7 +10,7 @@ use streamgate_core::{Limit, Place, StreamId, UserId};
 
 use super::Api;
 use super::problem::Problem;
-use crate::auth::{Asked, Granted, KEY_PREFIX, Player, Scope, StreamProof, TooMany};
+use crate::auth::{Asked, Granted, KEY_PREFIX, Player, Refusal, Scope, StreamProof, TooMany};
 use crate::metrics::Called;
 
 /// The name of the query parameter that may carry a stream token: players and
@@ -20,8 +20,9 @@ const TOKEN_PARAMETER: &str = "t";
 /// Whoever calls, as far as that was proved.
 #[derive(Clone, Debug)]
 pub(super) enum Caller {
-    /// Nobody is asked: whoever reaches the service may do everything.
-    Anybody,
+    /// Nobody is asked: whoever reaches the service may do everything. A player may bring its
+    /// stream's token all the same.
+    Anybody { has_token: bool },
     /// A back end or an operator, with an API key or a client certificate.
     Trusted(Arc<Granted>),
     /// A player, by a token of the video platform. It acts for its own user only.
@@ -51,11 +52,13 @@ impl FromRequestParts<Api> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let Some(asked) = &api.0.auth.asked else {
-            return Ok(Self::Anybody);
+            let token = credential(parts).ok().flatten();
+            let has_token = token.is_some_and(|it| proof(api, it.text()).is_ok());
+            return Ok(Self::Anybody { has_token });
         };
         let caller = who(parts, api, asked).await;
         api.0.metrics.called(match &caller {
-            Ok(Self::Trusted(_) | Self::Anybody) => Called::Trusted,
+            Ok(Self::Trusted(_) | Self::Anybody { .. }) => Called::Trusted,
             Ok(Self::Player(_)) => Called::Player,
             Ok(Self::Stream(_)) => Called::Stream,
             Err(_) => Called::Nobody,
@@ -89,20 +92,28 @@ async fn who(parts: &Parts, api: &Api, asked: &Asked) -> Result<Caller, Problem>
     let Some(players) = &asked.players else {
         return Err(Problem::unauthorized("the token is not valid"));
     };
-    players
-        .verify(token)
-        .await
-        .map(Caller::Player)
-        .map_err(|reason| {
+    match players.verify(token).await {
+        Ok(player) => Ok(Caller::Player(player)),
+        Err(Refusal::Invalid(reason)) => {
             tracing::debug!(reason, "a token was refused");
-            Problem::unauthorized("the token is not valid")
-        })
+            Err(Problem::unauthorized("the token is not valid"))
+        }
+        Err(Refusal::NoKeys) => Err(Problem::issuer_unreached()),
+    }
 }
 
 /// What a request says of who it is from.
 enum Credential<'a> {
     InHeader(&'a str),
     InQuery(&'a str),
+}
+
+impl<'a> Credential<'a> {
+    fn text(&self) -> &'a str {
+        match self {
+            Self::InHeader(text) | Self::InQuery(text) => text,
+        }
+    }
 }
 
 /// The one credential of a request. Of two, each could be meant by somebody else.
@@ -164,7 +175,7 @@ impl Caller {
         asks_for_limit: bool,
     ) -> Result<Option<Limit>, Problem> {
         let limit = match self {
-            Self::Anybody => None,
+            Self::Anybody { .. } => None,
             Self::Trusted(granted) => {
                 granted.must_have(Scope::Play)?;
                 counted(api, api.0.auth.rates.key_starts(&granted.id))?;
@@ -196,7 +207,7 @@ impl Caller {
         id: &StreamId,
     ) -> Result<Option<UserId>, Problem> {
         let own = match self {
-            Self::Anybody => return Ok(user),
+            Self::Anybody { .. } => return Ok(user),
             Self::Trusted(granted) => return granted.must_have(Scope::Play).map(|()| user),
             Self::Player(player) => &player.user,
             Self::Stream(proof) if proof.stream == *id => &proof.user,
@@ -222,14 +233,14 @@ impl Caller {
                 Err(Problem::forbidden(detail))
             }
             Self::Player(player) => Ok(player.limit),
-            Self::Anybody | Self::Trusted(_) | Self::Stream(_) => Ok(None),
+            Self::Anybody { .. } | Self::Trusted(_) | Self::Stream(_) => Ok(None),
         }
     }
 
     /// Whether it may see who is watching.
     pub(super) fn may_see(&self, user: &UserId) -> Result<(), Problem> {
         match self {
-            Self::Anybody => Ok(()),
+            Self::Anybody { .. } => Ok(()),
             Self::Trusted(granted) => {
                 granted.must_have_some(&[Scope::Read, Scope::Operate, Scope::Play])
             }
@@ -241,18 +252,20 @@ impl Caller {
 
     fn must_have_some(&self, scopes: &[Scope]) -> Result<(), Problem> {
         match self {
-            Self::Anybody => Ok(()),
+            Self::Anybody { .. } => Ok(()),
             Self::Trusted(granted) => granted.must_have_some(scopes),
             Self::Player(_) | Self::Stream(_) => Err(Problem::forbidden("this needs an API key")),
         }
     }
 
-    /// A new token for a player that came with the one of its stream.
+    /// A new token for a player, which a back end's heartbeat has no use for.
     pub(super) fn renewed(&self, api: &Api, place: &Place) -> Option<String> {
-        let Self::Stream(_) = self else {
-            return None;
-        };
-        Some(api.0.auth.token_of(place, api.limiter().clock().wall()))
+        match self {
+            Self::Anybody { has_token: false } | Self::Trusted(_) => None,
+            Self::Anybody { has_token: true } | Self::Player(_) | Self::Stream(_) => {
+                Some(api.0.auth.token_of(place, api.limiter().clock().wall()))
+            }
+        }
     }
 }
 
@@ -276,9 +289,7 @@ impl FromRequestParts<Api> for Proven {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         match credential(parts)? {
             None => Err(Problem::unauthorized("no stream token")),
-            Some(Credential::InHeader(token) | Credential::InQuery(token)) => {
-                proof(api, token).map(Self)
-            }
+            Some(credential) => proof(api, credential.text()).map(Self),
         }
     }
 }

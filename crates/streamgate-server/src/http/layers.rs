@@ -19,7 +19,6 @@ use tracing::{Level, enabled};
 
 use super::extract::IgnoredBody;
 use super::problem::{self, Problem};
-use super::start_bound::StartBound;
 use crate::clock::instant;
 use crate::config::HttpConfig;
 use crate::metrics::Metrics;
@@ -33,8 +32,8 @@ pub(crate) struct Passage(Arc<Shared>);
 struct Shared {
     requests: Semaphore,
     /// Starts may use three quarters of `requests`, so that under a rush of starts a stop or a
-    /// heartbeat still gets in; fewer while they are slow.
-    starts: StartBound,
+    /// heartbeat still gets in.
+    starts: Semaphore,
     deadline: Duration,
     /// The name of the next request that comes without one. The names of one process differ;
     /// across processes they differ but for chance.
@@ -53,12 +52,17 @@ pub(crate) enum Entry {
     Start,
 }
 
+/// How many starts may be in flight at the most.
+pub(super) fn starts_max(config: &HttpConfig) -> usize {
+    (config.requests_max * 3 / 4).max(1)
+}
+
 impl Passage {
     pub(crate) fn new(config: &HttpConfig, metrics: Arc<Metrics>) -> Self {
-        let starts_max = (config.requests_max * 3 / 4).max(1);
+        let starts_max = starts_max(config);
         Self(Arc::new(Shared {
             requests: Semaphore::new(config.requests_max),
-            starts: StartBound::new(starts_max, config.deadline),
+            starts: Semaphore::new(starts_max),
             deadline: config.deadline,
             next_id: AtomicU64::new(getrandom::u64().unwrap_or_default()),
             metrics,
@@ -102,8 +106,8 @@ impl Passage {
     async fn admit(&self, entry: Entry, request: Request, next: Next) -> Response {
         let is_start = entry == Entry::Start && request.method() == Method::POST;
         let place = self.0.requests.try_acquire();
-        let start_place = is_start.then(|| self.0.starts.enter());
-        let (Ok(_place), _start_place @ (None | Some(Some(_)))) = (place, start_place) else {
+        let start_place = is_start.then(|| self.0.starts.try_acquire()).transpose();
+        let (Ok(_place), Ok(_start_place)) = (place, start_place) else {
             self.0.metrics.shed();
             IgnoredBody::of(request).discard().await;
             return Problem::overloaded().into_response();

@@ -1,6 +1,7 @@
 //! The accept loop. A server that only hands connections on keeps the silent and the dripping
 //! ones for ever; this one bounds how many there are and how long each may take.
 
+use std::io::Cursor;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use axum::{Extension, Router};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -128,7 +129,25 @@ async fn tls_connection(
     } else {
         router
     };
-    serve_on(stream, is_http2, router, draining).await;
+    if is_http2 {
+        let Ok(Ok(stream)) = tokio::time::timeout(FIRST_BYTE, with_preface(stream)).await else {
+            return;
+        };
+        serve_on(stream, is_http2, router, draining).await;
+    } else {
+        serve_on(stream, is_http2, router, draining).await;
+    }
+}
+
+/// The connection, once its client has begun to speak HTTP/2: hyper would wait for that for ever.
+async fn with_preface<S>(stream: S) -> std::io::Result<impl AsyncRead + AsyncWrite + Send + Unpin>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut reader, writer) = tokio::io::split(stream);
+    let mut preface = [0; HTTP2_PREFACE.len()];
+    reader.read_exact(&mut preface).await?;
+    Ok(tokio::io::join(Cursor::new(preface).chain(reader), writer))
 }
 
 fn answer_at_once(stream: &TcpStream) {

@@ -233,6 +233,15 @@ impl Problem {
         problem
     }
 
+    /// The keys of the platform's tokens are not there yet, so nobody can tell who calls.
+    pub(super) fn issuer_unreached() -> Self {
+        Self::new(
+            Code::Overloaded,
+            "the issuer's keys were not fetched yet; try again",
+        )
+        .retry_after(RETRY_AFTER_SECONDS)
+    }
+
     pub(super) fn forbidden(detail: &str) -> Self {
         Self::new(Code::Forbidden, detail)
     }

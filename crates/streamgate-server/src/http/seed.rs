@@ -170,7 +170,7 @@ pub(super) async fn start(
     let user = user_id(&user)?;
     let limit = caller.may_start(&api, &user, false)?;
     let call = seed_call(&api, user, naming, limit.unwrap_or(api.0.limit));
-    let started = api.limiter().start(call).await?;
+    let started = api.start(call).await?;
     Ok(match started {
         Started::Admitted { place, .. } | Started::Same(place) => {
             let stream_id = place.stream.id.to_string();

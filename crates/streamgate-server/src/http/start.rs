@@ -120,7 +120,7 @@ pub(super) async fn start(
     Body(body): Body<StartBody>,
 ) -> Result<Response, Problem> {
     let call = body.into_call(&api, &caller, idempotency_key(&headers)?)?;
-    let started = api.limiter().start(call).await?;
+    let started = api.start(call).await?;
     let viewer = Viewer::new(api.limiter());
     match started {
         Started::Admitted { place, replaced } => Ok(admitted(

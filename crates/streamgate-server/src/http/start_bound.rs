@@ -1,6 +1,7 @@
-//! How many starts may be in flight: three quarters of all requests while they are answered in
-//! time, fewer while they are not. What would be answered too late is better refused at once,
-//! and stops and heartbeats, which are not counted here, get what that leaves.
+//! How many starts may be with the store: three quarters of all requests while they are answered
+//! in time, fewer while they are not. What would be answered too late is better refused at once,
+//! and stops and heartbeats, which are not counted here, get what that leaves. A client that is
+//! slow itself is nobody's measure: what counts begins when its request is read.
 
 #[cfg(test)]
 mod tests;
@@ -8,14 +9,16 @@ mod tests;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use super::layers::starts_max;
 use crate::clock::instant;
+use crate::config::HttpConfig;
 
 /// How many starts are let in however slow they are, to learn when that is over.
 const BOUND_MIN: usize = 16;
 
 /// A bound that follows how long starts take: additive increase, multiplicative decrease (Chiu
 /// and Jain, 1989).
-pub(super) struct StartBound {
+pub(crate) struct StartBound {
     max: usize,
     /// What takes longer is slow.
     in_time: Duration,
@@ -23,25 +26,27 @@ pub(super) struct StartBound {
     in_flight: AtomicUsize,
 }
 
-/// A start that was let in. It counts until this is dropped, whatever becomes of it.
-pub(super) struct Entered<'a> {
+/// A start that is with the store. It counts until this is dropped, whatever becomes of it.
+pub(crate) struct Entered<'a> {
     bound: &'a StartBound,
     began: Instant,
 }
 
 impl StartBound {
-    /// At most `max` starts; those that take more than half of `deadline` are slow.
-    pub(super) fn new(max: usize, deadline: Duration) -> Self {
+    /// For the starts of a server of these bounds; those that take more than half of its deadline
+    /// are slow.
+    pub(crate) fn new(config: &HttpConfig) -> Self {
+        let max = starts_max(config);
         Self {
             max,
-            in_time: deadline / 2,
+            in_time: config.deadline / 2,
             bound: AtomicUsize::new(max),
             in_flight: AtomicUsize::new(0),
         }
     }
 
     /// Lets a start in, or not.
-    pub(super) fn enter(&self) -> Option<Entered<'_>> {
+    pub(crate) fn enter(&self) -> Option<Entered<'_>> {
         let bound = self.bound.load(Ordering::Relaxed);
         let entered =
             self.in_flight

@@ -65,6 +65,7 @@ impl World {
         let api = Api::new(Parts {
             limiter,
             metrics,
+            starts: StartBound::new(&config.http),
             auth: Arc::new(auth),
             limit: config.limit,
             plans: config.plans.clone(),

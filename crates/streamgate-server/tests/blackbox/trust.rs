@@ -1,14 +1,16 @@
 //! Who may call, as operators set it up: API keys, certificates, files that change under way.
 
 use std::fs;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Method;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 
@@ -221,8 +223,8 @@ impl Authority {
             .unversioned_rustls_crypto_provider(provider)
     }
 
-    /// What a server of this authority says in its handshake: its certificate and protocol.
-    fn greet(&self, address: SocketAddr) -> Option<(CertificateDer<'static>, Option<Vec<u8>>)> {
+    /// A client of a server of this authority, before its handshake.
+    fn client(&self, protocols: &[&[u8]]) -> ClientConnection {
         let mut roots = RootCertStore::empty();
         roots
             .add(self.certificate.der().clone())
@@ -233,9 +235,14 @@ impl Authority {
             .with_safe_default_protocol_versions()
             .expect("versions");
         let mut config = config.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
         let name = "localhost".try_into().expect("a name");
-        let mut tls = ClientConnection::new(Arc::new(config), name).expect("a client");
+        ClientConnection::new(Arc::new(config), name).expect("a client")
+    }
+
+    /// What a server of this authority says in its handshake: its certificate and protocol.
+    fn greet(&self, address: SocketAddr) -> Option<(CertificateDer<'static>, Option<Vec<u8>>)> {
+        let mut tls = self.client(&[b"h2", b"http/1.1"]);
         let mut stream = TcpStream::connect(address).expect("it listens");
         while tls.is_handshaking() {
             tls.complete_io(&mut stream).ok()?;
@@ -277,6 +284,45 @@ fn https_is_served_with_http2_and_takes_new_certificates_without_a_restart() {
         (now != first).then_some(())
     });
     assert_eq!(client.get("/readyz").status, 200);
+}
+
+#[test]
+fn a_client_that_does_not_read_or_says_nothing_is_hung_up_on_over_https_too() {
+    let (authority, home) = (Authority::new(), tempfile::tempdir().expect("a directory"));
+    let server = with_certificate(&authority, home.path()).start();
+    let connect = |protocol: &[u8]| {
+        let mut tls = authority.client(&[protocol]);
+        let mut stream = TcpStream::connect(server.address()).expect("it listens");
+        while tls.is_handshaking() {
+            tls.complete_io(&mut stream).expect("a handshake");
+        }
+        let timeout = stream.set_read_timeout(Some(SOON));
+        timeout.expect("a timeout can be set");
+        let timeout = stream.set_write_timeout(Some(Duration::from_millis(100)));
+        timeout.expect("a timeout can be set");
+        StreamOwned::new(tls, stream)
+    };
+    // Nothing after the handshake: the end comes before the read times out.
+    let mut silent = connect(b"h2");
+    let said = silent.read_to_end(&mut Vec::new()).map_err(|it| it.kind());
+    assert!(
+        !matches!(said, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)),
+        "{said:?}"
+    );
+
+    let mut greedy = connect(b"http/1.1");
+    let asks = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(64);
+    wait_until(
+        "a client that does not read is hung up on",
+        2 * SOON,
+        || match greedy.write_all(&asks).and_then(|()| greedy.flush()) {
+            Ok(()) => None,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                None
+            }
+            Err(_hung_up) => Some(()),
+        },
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use tokio::runtime::{Handle, RuntimeMetrics};
 use tokio::time::Instant;
 
 /// From which share of their time on the runtime's threads are busy.
-const SHARE: f64 = 0.9;
+const SHARE: f64 = 0.8;
 /// Over how long a time that is looked at.
 const WINDOW: Duration = Duration::from_millis(20);
 

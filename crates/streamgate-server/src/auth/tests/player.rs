@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::Router;
 use axum::response::Redirect;
 use axum::routing::get;
+use futures_util::FutureExt;
 use serde_json::{Value, json};
 use streamgate_core::UserId;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{AUDIENCE, Issuer, claims_for};
-use crate::auth::Players;
+use crate::auth::{Player, Players, Refusal};
 use crate::config::{Config, JwtConfig, Plans, Sources};
 
 /// An issuer that publishes its keys, and counts how often it is asked for them.
@@ -98,7 +99,7 @@ fn trusting(set: impl FnOnce(&mut JwtConfig)) -> Players {
     players.expect("there is a source")
 }
 
-fn is_ann(verified: &Result<crate::auth::Player, String>) -> bool {
+fn is_ann(verified: &Result<Player, Refusal>) -> bool {
     let ann = UserId::parse("ann").expect("a name");
     verified.as_ref().is_ok_and(|player| player.user == ann)
 }
@@ -133,6 +134,22 @@ async fn keys_are_fetched_once_however_many_tokens_name_an_unknown_one() {
 }
 
 #[tokio::test]
+async fn keys_that_were_asked_for_come_although_whoever_asked_is_gone() {
+    let published = Published::new().await;
+    let players = trusting(|jwt| {
+        jwt.issuer = Some("https://issuer/".into());
+        jwt.jwks_url = Some(format!("{}/jwks.json", published.url));
+    });
+    let unknown = published.unknown();
+    let gone = players.verify(&unknown).now_or_never();
+    assert!(gone.is_none(), "it was not waited for");
+    assert!(is_ann(
+        &players.verify(&published.token("https://issuer/")).await
+    ));
+    assert_eq!(published.asked(), 1);
+}
+
+#[tokio::test]
 async fn an_issuer_says_where_its_keys_are_and_speaks_for_itself_only() {
     let published = Published::new().await;
     let discover = |issuer: String| {
@@ -160,7 +177,7 @@ async fn a_page_that_sends_elsewhere_is_too_large_or_no_page_gives_no_keys() {
             jwt.jwks_url = Some(format!("{}/{path}", published.url));
         });
         let token = published.token("https://issuer/");
-        assert!(players.verify(&token).await.is_err(), "{path}");
+        assert_eq!(players.verify(&token).await, Err(Refusal::NoKeys), "{path}");
     }
     assert_eq!(published.asked(), 0);
 }

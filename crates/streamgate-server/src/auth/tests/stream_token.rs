@@ -144,6 +144,24 @@ fn others_check_a_token_by_the_published_keys() {
 }
 
 #[test]
+fn nodes_that_sign_otherwise_keep_a_key_each_in_one_file() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("token-keys.json");
+    let open = |algorithm| StreamTokens::open(Some(&path), algorithm, NOW).expect("keys");
+    let (old, new) = (open(JwtAlgorithm::Hs256), open(JwtAlgorithm::Es256));
+    for _ in 0..10 {
+        old.refresh(NOW);
+        new.refresh(NOW);
+    }
+    let kept = std::fs::read_to_string(&path).expect("it is there");
+    assert_eq!(kept.matches("\"kid\"").count(), 2, "{kept}");
+    let tokens = [old.mint(&place(None), NOW), new.mint(&place(None), NOW)];
+    for token in &tokens {
+        assert!(old.verify(token, NOW).is_some() && new.verify(token, NOW).is_some());
+    }
+}
+
+#[test]
 fn keys_survive_a_restart_are_replaced_after_30_days_and_kept_for_30_more() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let path = directory.path().join("token-keys.json");
@@ -153,14 +171,25 @@ fn keys_survive_a_restart_are_replaced_after_30_days_and_kept_for_30_more() {
     let old = token(&first, NOW);
     assert!(open(NOW).verify(&old, NOW).is_some());
 
-    // A second node sees the new key within a look at the file.
     let second = open(NOW);
     first.refresh(later(31 * DAY));
-    let new = token(&first, later(31 * DAY));
-    assert_ne!(old.split('.').next(), new.split('.').next());
-    assert!(second.verify(&new, later(31 * DAY)).is_none());
-    second.refresh(later(31 * DAY));
-    assert!(second.verify(&new, later(31 * DAY)).is_some());
+    let kid = |token: &str| token.split('.').next().map(str::to_owned);
+    let next = token(&first, later(31 * DAY));
+    assert_eq!(kid(&old), kid(&next), "others may not know the new key yet");
+    let known = 31 * DAY + 600_001;
+    let new = token(&first, later(known));
+    assert_ne!(kid(&old), kid(&new));
+    // A second node sees it with its next look at the file.
+    assert!(second.verify(&new, later(known)).is_none());
+    second.refresh(later(known));
+    assert!(second.verify(&new, later(known)).is_some());
+    second.refresh(later(known));
+    let kept = std::fs::read_to_string(&path).expect("it is there");
+    assert_eq!(
+        kept.matches("\"kid\"").count(),
+        2,
+        "one was added, by one of them"
+    );
 
     let minted_before = second.verify(&old, NOW);
     assert!(minted_before.is_some(), "the old key is kept");

@@ -1,8 +1,17 @@
 use super::*;
 
-const DEADLINE: Duration = Duration::from_secs(5);
 const FAST: Duration = Duration::from_millis(2_500);
 const SLOW: Duration = Duration::from_millis(2_501);
+
+/// With a deadline of 5 seconds.
+fn bound_of(requests_max: usize) -> StartBound {
+    StartBound::new(&HttpConfig {
+        connections_max: 1,
+        requests_max,
+        deadline: Duration::from_secs(5),
+        drain: Duration::ZERO,
+    })
+}
 
 /// How many get in beside each other.
 fn room(bound: &StartBound) -> usize {
@@ -26,7 +35,7 @@ fn leave(bound: &StartBound, times: usize, took: Duration) {
 
 #[test]
 fn starts_in_time_leave_the_bound_where_it_is() {
-    let bound = StartBound::new(3072, DEADLINE);
+    let bound = bound_of(4096);
     assert_eq!(room(&bound), 3072);
     leave(&bound, 10_000, FAST);
     assert_eq!(room(&bound), 3072);
@@ -34,7 +43,7 @@ fn starts_in_time_leave_the_bound_where_it_is() {
 
 #[test]
 fn slow_starts_let_fewer_in_and_starts_in_time_as_many_as_before() {
-    let bound = StartBound::new(3072, DEADLINE);
+    let bound = bound_of(4096);
     leave(&bound, 1, SLOW);
     assert_eq!(room(&bound), 2688);
     leave(&bound, 1000, SLOW);
@@ -47,14 +56,14 @@ fn slow_starts_let_fewer_in_and_starts_in_time_as_many_as_before() {
 
 #[test]
 fn a_small_bound_stays_one() {
-    let bound = StartBound::new(1, DEADLINE);
+    let bound = bound_of(1);
     leave(&bound, 100, SLOW);
     assert_eq!(room(&bound), 1);
 }
 
 #[test]
 fn whoever_leaves_makes_room() {
-    let bound = StartBound::new(1, DEADLINE);
+    let bound = bound_of(1);
     let entered = bound.enter();
     assert!(entered.is_some() && bound.enter().is_none());
     drop(entered);

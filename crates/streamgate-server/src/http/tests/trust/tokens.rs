@@ -376,6 +376,23 @@ async fn a_heartbeat_brings_a_new_token_and_the_stream_outlives_the_platforms() 
 }
 
 #[tokio::test]
+async fn where_nobody_is_asked_a_heartbeat_that_brings_its_token_gets_a_new_one() {
+    let world = World::new();
+    let started = body_of(world.call("POST /v1/streams", START).await).await;
+    let text = |name: &str| started[name].as_str().expect("it is there").to_owned();
+    let beat = format!("POST /v1/streams/{}/heartbeat", text("streamId"));
+    let plain = body_of(world.call(&beat, "").await).await;
+    assert_eq!(plain.get("token"), None, "it brought none");
+    let bringing = format!("{beat}?t={}", text("token"));
+    world.wait(60.0);
+    let renewed = body_of(world.call(&bringing, "").await).await;
+    let renewed = renewed["token"].as_str().expect("a new one");
+    assert_ne!(renewed, text("token"));
+    let check = format!("GET /v1/check?t={renewed}");
+    assert_eq!(world.code(&check, "").await, "200");
+}
+
+#[tokio::test]
 async fn a_player_that_starts_too_often_waits_and_may_stop_meanwhile() {
     let cast = Cast::new("[rate]\nplayer_starts_per_minute = 5\nkey_starts_per_second = 0");
     let scene = Scene::new(&cast).await;

@@ -35,17 +35,16 @@ const KEPT: Duration = Duration::from_secs(60 * 86_400);
 const LEEWAY_SECONDS: u64 = 60;
 /// How long a token may be, in bytes: names have bounds, so no longer one is ours.
 const TOKEN_MAX: usize = 4096;
-/// How long what is signed mostly is.
-const MESSAGE_BYTES: usize = 320;
+/// How long most tokens are at the most.
+const TOKEN_BYTES: usize = 384;
 const SECRET_BYTES: usize = 32;
 const FORMAT: u8 = 1;
 
-/// What a token proves: that this stream of this user was admitted on this device.
+/// What a token proves: that this stream of this user was admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamProof {
     pub(crate) user: UserId,
     pub(crate) stream: StreamId,
-    pub(crate) device: Option<DeviceText>,
 }
 
 /// Why the keys of the tokens can't be used.
@@ -59,15 +58,24 @@ pub(crate) enum TokenKeysError {
     Made,
 }
 
-#[derive(Serialize, Deserialize)]
+/// What a token says: user, stream and device, and from when until when, in seconds since 1970.
+#[derive(Serialize)]
 struct Claims<'a> {
+    sub: &'a str,
+    sid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dev: Option<&'a str>,
+    iat: u64,
+    exp: u64,
+}
+
+/// What of it is needed to take it.
+#[derive(Deserialize)]
+struct Said<'a> {
     #[serde(borrow)]
     sub: Cow<'a, str>,
     #[serde(borrow)]
     sid: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    dev: Option<String>,
-    iat: u64,
     exp: u64,
 }
 
@@ -150,11 +158,12 @@ impl StreamTokens {
         let seconds = now.as_millis() / 1000;
         let lease = &place.stream.lease;
         let lasts = lease.expires_at().since(lease.heard_at()) + ENDING_MEMORY;
-        let device = &place.stream.device;
+        let device = place.stream.device.id.as_ref();
+        let mut minted = [0; StreamId::MINTED_LEN];
         let claims = Claims {
-            sub: place.user.as_str().into(),
-            sid: place.stream.id.to_string().into(),
-            dev: device.id.as_ref().map(ToString::to_string),
+            sub: place.user.as_str(),
+            sid: place.stream.id.text(&mut minted),
+            dev: device.map(DeviceText::as_str),
             iat: seconds,
             exp: seconds + lasts.as_secs(),
         };
@@ -180,13 +189,11 @@ impl StreamTokens {
         let keys = Arc::clone(&self.state.read().keys);
         let key = keys.iter().find(|key| token.starts_with(&key.header))?;
         let bytes = key.verified(token)?;
-        let claims: Claims<'_> = serde_json::from_slice(&bytes).ok()?;
-        let is_over = claims.exp.saturating_add(LEEWAY_SECONDS) <= now.as_millis() / 1000;
-        let device = claims.dev.as_deref().map(DeviceText::parse).transpose();
+        let said: Said<'_> = serde_json::from_slice(&bytes).ok()?;
+        let is_over = said.exp.saturating_add(LEEWAY_SECONDS) <= now.as_millis() / 1000;
         (!is_over).then_some(StreamProof {
-            user: UserId::parse(&claims.sub).ok()?,
-            stream: StreamId::parse(&claims.sid).ok()?,
-            device: device.ok()?,
+            user: UserId::parse(&said.sub).ok()?,
+            stream: StreamId::parse(&said.sid).ok()?,
         })
     }
 
@@ -432,18 +439,22 @@ fn public(
 impl Key {
     fn sign(&self, claims: &Claims<'_>) -> String {
         let claims = serde_json::to_vec(claims).expect("claims can be written as JSON");
-        let mut token = String::with_capacity(MESSAGE_BYTES);
+        let mut token = String::with_capacity(TOKEN_BYTES);
         token.push_str(&self.header);
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
-        let signature = match &self.signer {
-            Signer::Hs256(key) => URL_SAFE_NO_PAD.encode(hmac::sign(key, token.as_bytes())),
-            Signer::Public(pair) => {
-                jsonwebtoken::crypto::sign(token.as_bytes(), &pair.private, pair.algorithm)
-                    .expect("the key was good when it was read")
+        match &self.signer {
+            Signer::Hs256(key) => {
+                let tag = hmac::sign(key, token.as_bytes());
+                token.push('.');
+                URL_SAFE_NO_PAD.encode_string(tag, &mut token);
             }
-        };
-        token.push('.');
-        token.push_str(&signature);
+            Signer::Public(pair) => {
+                let message = token.as_bytes();
+                let signed = jsonwebtoken::crypto::sign(message, &pair.private, pair.algorithm);
+                token.push('.');
+                token.push_str(&signed.expect("the key was good when it was read"));
+            }
+        }
         token
     }
 
@@ -452,8 +463,9 @@ impl Key {
         let (message, signature) = token.rsplit_once('.')?;
         let is_right = match &self.signer {
             Signer::Hs256(key) => {
-                let tag = URL_SAFE_NO_PAD.decode(signature).ok()?;
-                hmac::verify(key, message.as_bytes(), &tag).is_ok()
+                let mut tag = [0; 2 * SECRET_BYTES];
+                let len = URL_SAFE_NO_PAD.decode_slice(signature, &mut tag).ok()?;
+                hmac::verify(key, message.as_bytes(), &tag[..len]).is_ok()
             }
             Signer::Public(pair) => {
                 let message = message.as_bytes();

@@ -66,7 +66,6 @@ fn a_token_proves_its_stream_until_nothing_is_remembered_of_it() {
             let proof = StreamProof {
                 user: place.user.clone(),
                 stream: place.stream.id.clone(),
-                device: place.stream.device.id.clone(),
             };
             // The lease, ten minutes of memory, a minute for clocks that differ.
             let last = (90 + 600 + 60) * 1000 - 1;

@@ -13,7 +13,7 @@ use tools::Tools;
 const HELP: &str = "\
 Usage: cargo xtask check [STEP...]   run all checks, or the named ones
        cargo xtask mutants           mutate the rules and see which changes no test notices
-       cargo xtask attack [MINUTES]  fuzz each target so long [10], then attack a server of our own
+       cargo xtask attack [MINUTES]  fuzz each target so long [10; 0: not], then attack our own server
                                      with slow clients and thousands of generated requests
 
 Steps, in their order:
@@ -110,9 +110,7 @@ fn main() -> ExitCode {
         ["check", names @ ..] => check(names),
         ["mutants"] => mutants(),
         ["attack"] => attack(FUZZ_MINUTES),
-        ["attack", minutes] if minutes.parse::<u32>().is_ok_and(|it| 0 < it) => {
-            attack(minutes.parse().unwrap_or(FUZZ_MINUTES))
-        }
+        ["attack", minutes] if let Ok(minutes) = minutes.parse() => attack(minutes),
         _ => {
             say(HELP);
             return ExitCode::from(u8::from(!matches!(args.as_slice(), ["--help" | "-h"])) * 2);

@@ -68,10 +68,15 @@ impl PartialSchema for SeedUser {
             .min_length(Some(1))
             .max_length(Some(UserId::BYTES_MAX))
             .pattern(Some(r"^[^\x00-\x1f\x7f-\x9f]+$"));
-        let number = ObjectBuilder::new()
-            .schema_type(Type::Number)
-            .exclusive_minimum(Some(0.0));
-        OneOfBuilder::new().item(text).item(number).into()
+        // Any number but 0, which the seed takes for nothing.
+        let number = || ObjectBuilder::new().schema_type(Type::Number);
+        let positive = number().exclusive_minimum(Some(0.0));
+        let negative = number().exclusive_maximum(Some(0.0));
+        OneOfBuilder::new()
+            .item(text)
+            .item(positive)
+            .item(negative)
+            .into()
     }
 }
 

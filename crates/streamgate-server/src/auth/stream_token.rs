@@ -45,6 +45,14 @@ const FORMAT: u8 = 1;
 pub(crate) struct StreamProof {
     pub(crate) user: UserId,
     pub(crate) stream: StreamId,
+    issued_at_seconds: u64,
+}
+
+impl StreamProof {
+    /// How long ago its token was minted.
+    pub(crate) fn age(&self, now: WallTime) -> Duration {
+        Duration::from_secs((now.as_millis() / 1000).saturating_sub(self.issued_at_seconds))
+    }
 }
 
 /// Why the keys of the tokens can't be used.
@@ -76,6 +84,7 @@ struct Said<'a> {
     sub: Cow<'a, str>,
     #[serde(borrow)]
     sid: Cow<'a, str>,
+    iat: u64,
     exp: u64,
 }
 
@@ -153,7 +162,7 @@ impl StreamTokens {
     }
 
     /// A token for a stream that has its place. It lasts until nothing is remembered of the
-    /// stream any more; each heartbeat brings a new one.
+    /// stream any more; heartbeats bring new ones.
     pub(crate) fn mint(&self, place: &Place, now: WallTime) -> String {
         let seconds = now.as_millis() / 1000;
         let lease = &place.stream.lease;
@@ -194,6 +203,7 @@ impl StreamTokens {
         (!is_over).then_some(StreamProof {
             user: UserId::parse(&said.sub).ok()?,
             stream: StreamId::parse(&said.sid).ok()?,
+            issued_at_seconds: said.iat,
         })
     }
 

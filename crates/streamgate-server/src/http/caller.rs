@@ -22,7 +22,7 @@ const TOKEN_PARAMETER: &str = "t";
 pub(super) enum Caller {
     /// Nobody is asked: whoever reaches the service may do everything. A player may bring its
     /// stream's token all the same.
-    Anybody { has_token: bool },
+    Anybody(Option<StreamProof>),
     /// A back end or an operator, with an API key or a client certificate.
     Trusted(Arc<Granted>),
     /// A player, by a token of the video platform. It acts for its own user only.
@@ -53,12 +53,12 @@ impl FromRequestParts<Api> for Caller {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let Some(asked) = &api.0.auth.asked else {
             let token = credential(parts).ok().flatten();
-            let has_token = token.is_some_and(|it| proof(api, it.text()).is_ok());
-            return Ok(Self::Anybody { has_token });
+            let proof = token.and_then(|it| proof(api, it.text()).ok());
+            return Ok(Self::Anybody(proof));
         };
         let caller = who(parts, api, asked).await;
         api.0.metrics.called(match &caller {
-            Ok(Self::Trusted(_) | Self::Anybody { .. }) => Called::Trusted,
+            Ok(Self::Trusted(_) | Self::Anybody(_)) => Called::Trusted,
             Ok(Self::Player(_)) => Called::Player,
             Ok(Self::Stream(_)) => Called::Stream,
             Err(_) => Called::Nobody,
@@ -174,7 +174,7 @@ impl Caller {
         asks_for_limit: bool,
     ) -> Result<Option<Limit>, Problem> {
         let limit = match self {
-            Self::Anybody { .. } => None,
+            Self::Anybody(_) => None,
             Self::Trusted(granted) => {
                 granted.must_have(Scope::Play)?;
                 counted(api, api.0.auth.rates.key_starts(&granted.id))?;
@@ -206,7 +206,7 @@ impl Caller {
         id: &StreamId,
     ) -> Result<Option<UserId>, Problem> {
         let own = match self {
-            Self::Anybody { .. } => return Ok(user),
+            Self::Anybody(_) => return Ok(user),
             Self::Trusted(granted) => return granted.must_have(Scope::Play).map(|()| user),
             Self::Player(player) => &player.user,
             Self::Stream(proof) if proof.stream == *id => &proof.user,
@@ -232,14 +232,14 @@ impl Caller {
                 Err(Problem::forbidden(detail))
             }
             Self::Player(player) => Ok(player.limit),
-            Self::Anybody { .. } | Self::Trusted(_) | Self::Stream(_) => Ok(None),
+            Self::Anybody(_) | Self::Trusted(_) | Self::Stream(_) => Ok(None),
         }
     }
 
     /// Whether it may see who is watching.
     pub(super) fn may_see(&self, user: &UserId) -> Result<(), Problem> {
         match self {
-            Self::Anybody { .. } => Ok(()),
+            Self::Anybody(_) => Ok(()),
             Self::Trusted(granted) => {
                 granted.must_have_some(&[Scope::Read, Scope::Operate, Scope::Play])
             }
@@ -251,20 +251,25 @@ impl Caller {
 
     fn must_have_some(&self, scopes: &[Scope]) -> Result<(), Problem> {
         match self {
-            Self::Anybody { .. } => Ok(()),
+            Self::Anybody(_) => Ok(()),
             Self::Trusted(granted) => granted.must_have_some(scopes),
             Self::Player(_) | Self::Stream(_) => Err(Problem::forbidden("this needs an API key")),
         }
     }
 
-    /// A new token for a player, which a back end's heartbeat has no use for.
+    /// A new token for a player whose own is half a heartbeat old or is the platform's. A back
+    /// end's heartbeat has no use for one.
     pub(super) fn renewed(&self, api: &Api, place: &Place) -> Option<String> {
-        match self {
-            Self::Anybody { has_token: false } | Self::Trusted(_) => None,
-            Self::Anybody { has_token: true } | Self::Player(_) | Self::Stream(_) => {
-                Some(api.0.auth.token_of(place, api.limiter().clock().wall()))
+        let now = api.limiter().clock().wall();
+        let is_due = match self {
+            Self::Anybody(None) | Self::Trusted(_) => false,
+            Self::Player(_) => true,
+            Self::Anybody(Some(proof)) | Self::Stream(proof) => {
+                let interval = api.limiter().terms().heartbeat.unwrap_or_default();
+                interval / 2 <= proof.age(now)
             }
-        }
+        };
+        is_due.then(|| api.0.auth.token_of(place, now))
     }
 }
 

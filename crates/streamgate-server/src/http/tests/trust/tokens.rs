@@ -384,7 +384,10 @@ async fn where_nobody_is_asked_a_heartbeat_that_brings_its_token_gets_a_new_one(
     let plain = body_of(world.call(&beat, "").await).await;
     assert_eq!(plain.get("token"), None, "it brought none");
     let bringing = format!("{beat}?t={}", text("token"));
-    world.wait(60.0);
+    world.wait(9.0);
+    let soon = body_of(world.call(&bringing, "").await).await;
+    assert_eq!(soon.get("token"), None, "the one it brought is fresh");
+    world.wait(1.0);
     let renewed = body_of(world.call(&bringing, "").await).await;
     let renewed = renewed["token"].as_str().expect("a new one");
     assert_ne!(renewed, text("token"));

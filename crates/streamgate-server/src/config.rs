@@ -1,7 +1,7 @@
 //! The configuration: what can be set, within which bounds, and how the four sources become one
 //! [`Config`]. It reads no file and no environment itself; the caller hands over what they say.
 //!
-//! A new setting is a field of [`Config`], an entry in [`SETTINGS`] and a paragraph in
+//! A new setting is a field of [`Config`], an entry in [`settings::SETTINGS`] and a paragraph in
 //! `config.default.toml`.
 
 use std::collections::BTreeMap;
@@ -18,11 +18,11 @@ mod given;
 mod loading;
 mod mistake;
 mod page;
+mod settings;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use given::is_private;
-use given::{Given, Unfit};
 use loading::Loading;
 pub(crate) use mistake::Mistakes;
 
@@ -309,224 +309,4 @@ impl Config {
             },
         }
     }
-}
-
-/// One thing that can be set.
-struct Setting {
-    /// Its dotted name; [`Self::ANY`] at the end stands for a name that the operator chooses.
-    name: &'static str,
-    /// Parses what is given and writes it into its field.
-    write: fn(&mut Config, &Given<'_>) -> Result<(), Unfit>,
-}
-
-/// All that can be set.
-const SETTINGS: &[Setting] = &[
-    Setting::new("listen", |c, given| put(&mut c.listen, given.address())),
-    Setting::new("auth", |c, given| {
-        put(&mut c.auth, given.choice(AUTH_MODES))
-    }),
-    Setting::new("allow_unauthenticated", |c, given| {
-        put(&mut c.allow_unauthenticated, given.boolean())
-    }),
-    Setting::new("store", |c, given| {
-        put(&mut c.store, given.choice(STORE_KINDS))
-    }),
-    Setting::new("data_dir", |c, given| put(&mut c.data_dir, given.path())),
-    Setting::new("locator_key", |c, given| {
-        put(&mut c.locator_key, given.locator_key().map(Some))
-    }),
-    Setting::new("limit", |c, given| put(&mut c.limit, given.limit())),
-    Setting::new("plans.<name>", |c, given| {
-        c.plans.insert(given.plan()?, given.limit()?);
-        Ok(())
-    }),
-    Setting::new("heartbeat.interval_seconds", |c, given| {
-        put(&mut c.heartbeat.interval, given.seconds(5..=60))
-    }),
-    Setting::new("heartbeat.lease_seconds", |c, given| {
-        put(&mut c.heartbeat.lease, given.seconds(10..=86_400))
-    }),
-    Setting::new("seed.lease_seconds", |c, given| {
-        put(&mut c.seed.lease, given.seconds(60..=604_800))
-    }),
-    Setting::new("http.connections_max", |c, given| {
-        let connections = given.count(1..=1_000_000, "connections");
-        put(&mut c.http.connections_max, connections)
-    }),
-    Setting::new("http.requests_max", |c, given| {
-        let requests = given.count(1..=1_000_000, "requests");
-        put(&mut c.http.requests_max, requests)
-    }),
-    Setting::new("http.deadline_seconds", |c, given| {
-        put(&mut c.http.deadline, given.seconds(1..=60))
-    }),
-    Setting::new("http.drain_seconds", |c, given| {
-        put(&mut c.http.drain, given.seconds(0..=600))
-    }),
-    Setting::new("keys.file", |c, given| {
-        put(&mut c.keys_file, given.path().map(Some))
-    }),
-    Setting::new("jwt.issuer", |c, given| {
-        put(&mut c.jwt.issuer, given.words().map(Some))
-    }),
-    Setting::new("jwt.audience", |c, given| {
-        put(&mut c.jwt.audience, given.words().map(Some))
-    }),
-    Setting::new("jwt.jwks_file", |c, given| {
-        put(&mut c.jwt.jwks_file, given.path().map(Some))
-    }),
-    Setting::new("jwt.jwks_url", |c, given| {
-        put(&mut c.jwt.jwks_url, given.url().map(Some))
-    }),
-    Setting::new("jwt.discovery", |c, given| {
-        put(&mut c.jwt.discovery, given.boolean())
-    }),
-    Setting::new("jwt.secret_file", |c, given| {
-        put(&mut c.jwt.secret_file, given.path().map(Some))
-    }),
-    Setting::new("jwt.algorithms", |c, given| {
-        put(&mut c.jwt.algorithms, given.choices(PUBLIC_ALGORITHMS))
-    }),
-    Setting::new("jwt.user_claim", |c, given| {
-        put(&mut c.jwt.user_claim, given.words())
-    }),
-    Setting::new("jwt.limit_claim", |c, given| {
-        put(&mut c.jwt.limit_claim, given.words().map(Some))
-    }),
-    Setting::new("jwt.plan_claim", |c, given| {
-        put(&mut c.jwt.plan_claim, given.words().map(Some))
-    }),
-    Setting::new("tokens.algorithm", |c, given| {
-        put(&mut c.tokens.algorithm, given.choice(TOKEN_ALGORITHMS))
-    }),
-    Setting::new("tokens.keys_file", |c, given| {
-        put(&mut c.tokens.keys_file, given.path().map(Some))
-    }),
-    Setting::new("rate.player_starts_per_minute", |c, given| {
-        let starts = given.count(0..=1_000_000, "starts");
-        put(&mut c.rate.player_starts_per_minute, starts)
-    }),
-    Setting::new("rate.key_starts_per_second", |c, given| {
-        let starts = given.count(0..=1_000_000, "starts");
-        put(&mut c.rate.key_starts_per_second, starts)
-    }),
-    Setting::new("tls.certificate_file", |c, given| {
-        put(&mut c.tls.certificate_file, given.path().map(Some))
-    }),
-    Setting::new("tls.key_file", |c, given| {
-        put(&mut c.tls.key_file, given.path().map(Some))
-    }),
-    Setting::new("tls.client_ca_file", |c, given| {
-        put(&mut c.tls.client_ca_file, given.path().map(Some))
-    }),
-    Setting::new("tls.client_scopes", |c, given| {
-        put(&mut c.tls.client_scopes, given.choices(SCOPES))
-    }),
-    Setting::new("cors.origins", |c, given| {
-        put(&mut c.cors_origins, given.origins())
-    }),
-    Setting::new("log.level", |c, given| {
-        put(&mut c.log.level, given.choice(LOG_LEVELS))
-    }),
-    Setting::new("log.format", |c, given| {
-        put(&mut c.log.format, given.choice(LOG_FORMATS))
-    }),
-];
-
-const AUTH_MODES: &[(&str, AuthMode)] =
-    &[("none", AuthMode::None), ("required", AuthMode::Required)];
-
-/// With a public key: what a page of an issuer's keys may hold.
-const PUBLIC_ALGORITHMS: &[(&str, JwtAlgorithm)] = &[
-    ("RS256", JwtAlgorithm::Rs256),
-    ("ES256", JwtAlgorithm::Es256),
-    ("EdDSA", JwtAlgorithm::EdDsa),
-];
-
-const TOKEN_ALGORITHMS: &[(&str, JwtAlgorithm)] = &[
-    ("HS256", JwtAlgorithm::Hs256),
-    ("ES256", JwtAlgorithm::Es256),
-    ("EdDSA", JwtAlgorithm::EdDsa),
-];
-
-const SCOPES: &[(&str, Scope)] = &[
-    ("play", Scope::Play),
-    ("operate", Scope::Operate),
-    ("read", Scope::Read),
-];
-
-const STORE_KINDS: &[(&str, StoreKind)] = &[
-    ("embedded", StoreKind::Embedded),
-    ("memory", StoreKind::Memory),
-];
-
-const LOG_LEVELS: &[(&str, LogLevel)] = &[
-    ("error", LogLevel::Error),
-    ("warn", LogLevel::Warn),
-    ("info", LogLevel::Info),
-    ("debug", LogLevel::Debug),
-    ("trace", LogLevel::Trace),
-];
-
-const LOG_FORMATS: &[(&str, LogFormat)] = &[
-    ("auto", LogFormat::Auto),
-    ("human", LogFormat::Human),
-    ("json", LogFormat::Json),
-];
-
-fn put<T>(field: &mut T, parsed: Result<T, Unfit>) -> Result<(), Unfit> {
-    *field = parsed?;
-    Ok(())
-}
-
-impl Setting {
-    /// Stands, at the end of a setting's name, for a name that the operator chooses.
-    const ANY: &str = "<name>";
-
-    const fn new(
-        name: &'static str,
-        write: fn(&mut Config, &Given<'_>) -> Result<(), Unfit>,
-    ) -> Self {
-        Self { name, write }
-    }
-
-    fn find(name: &str) -> Option<&'static Self> {
-        SETTINGS
-            .iter()
-            .find(|it| match it.name.strip_suffix(Self::ANY) {
-                Some(section) => name.starts_with(section),
-                None => it.name == name,
-            })
-    }
-
-    /// The section that it stands in, if any.
-    fn section(&self) -> Option<&'static str> {
-        self.name.rsplit_once('.').map(|(section, _)| section)
-    }
-
-    /// The setting's name that an environment variable stands for, given without its prefix.
-    fn name_of_variable(variable: &str) -> Option<String> {
-        SETTINGS
-            .iter()
-            .find_map(|it| match it.name.strip_suffix(Self::ANY) {
-                Some(section) => variable
-                    .strip_prefix(&variable_of_name(section))
-                    .filter(|chosen| !chosen.is_empty())
-                    .map(|chosen| format!("{section}{}", chosen.to_ascii_lowercase())),
-                None => (variable_of_name(it.name) == variable).then(|| it.name.to_owned()),
-            })
-    }
-}
-
-/// What the environment variables that matter begin with.
-const VARIABLE_PREFIX: &str = "STREAMGATE_";
-
-/// `LOG_LEVEL` for `log.level`: the rest of the variable.
-fn variable_of_name(name: &str) -> String {
-    name.replace('.', "_").to_ascii_uppercase()
-}
-
-/// `--log-level` for `log.level`.
-fn flag_of_name(name: &str) -> String {
-    format!("--{}", name.replace(['.', '_'], "-"))
 }

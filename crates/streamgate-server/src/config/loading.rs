@@ -9,7 +9,8 @@ use toml::de::DeTable;
 use super::given::{Given, is_private};
 use super::mistake::{Mistake, Mistakes, Origin, shortened, suggestion};
 use super::page::Page;
-use super::{AuthMode, Config, SETTINGS, Setting, VARIABLE_PREFIX, flag_of_name, variable_of_name};
+use super::settings::{SETTINGS, Setting, VARIABLE_PREFIX, flag_of_name, variable_of_name};
+use super::{AuthMode, Config};
 
 /// A configuration with some of its sources read.
 pub(super) struct Loading {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use expect_test::{Expect, expect};
 
+use super::settings::{SETTINGS, Setting, VARIABLE_PREFIX, variable_of_name};
 use super::*;
 
 mod bad_files;

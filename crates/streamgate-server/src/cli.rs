@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, Args, Parser, Subcommand};
 
 use crate::config::{Config, Mistakes, Sources};
 use crate::http::openapi_document;
@@ -34,6 +34,7 @@ Examples:
   streamgate serve --listen 127.0.0.1:9000 --data-dir /var/lib/streamgate
   streamgate serve --config streamgate.toml    see `streamgate config` for all settings
   streamgate config --check streamgate.toml    report every mistake with its line
+  streamgate config --show                     what `streamgate serve` would be set to
   streamgate streams list --user 123456789     who is watching
   streamgate streams stop --user 123456789 --all
   streamgate keys new --name cms --scope play  an API key, for when callers are asked for one
@@ -62,9 +63,9 @@ enum Command {
     /// Serve the API (what plain `streamgate` does)
     #[command(after_help = "Example:\n  streamgate serve --listen 127.0.0.1:9000 --store memory")]
     Serve(ServeArgs),
-    /// Print the default configuration, or check one
+    /// Print the default configuration or the one that `serve` would use, or check one
     #[command(
-        after_help = "Examples:\n  streamgate config > streamgate.toml\n  streamgate config --check streamgate.toml"
+        after_help = "Examples:\n  streamgate config > streamgate.toml\n  streamgate config --check streamgate.toml\n  streamgate config --show --config streamgate.toml --listen 127.0.0.1:9000"
     )]
     Config(ConfigArgs),
     /// List or stop a user's streams on a running server
@@ -130,10 +131,29 @@ impl Key {
 }
 
 #[derive(Args)]
+#[command(mut_args(only_to_show))]
 struct ConfigArgs {
     /// Report every mistake of this file, with its line, instead
     #[arg(long, value_name = "FILE")]
     check: Option<PathBuf>,
+    /// Print what `serve` would use, given the same file, environment and flags; secrets are not
+    /// shown
+    #[arg(long, conflicts_with = "check")]
+    show: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten, next_help_heading = "With --show, what `serve` takes")]
+    serve: ServeArgs,
+}
+
+/// Flags that would be without effect are refused. The file's is not: it may come from the
+/// environment, where it is meant for other commands too.
+fn only_to_show(flag: Arg) -> Arg {
+    match flag.get_id().as_str() {
+        "check" | "show" | "config" => flag,
+        _ => flag.requires("show"),
+    }
 }
 
 /// Runs the command line and returns the exit code.
@@ -234,6 +254,9 @@ fn load(
 }
 
 fn config(args: &ConfigArgs) -> anyhow::Result<()> {
+    if args.show {
+        return show(args);
+    }
     let Some(path) = &args.check else {
         return print(Config::DEFAULT_TOML);
     };
@@ -245,6 +268,19 @@ fn config(args: &ConfigArgs) -> anyhow::Result<()> {
     };
     Config::load(sources)?;
     print(&format!("{} is fine\n", path.display()))
+}
+
+fn show(args: &ConfigArgs) -> anyhow::Result<()> {
+    let (config, warnings) = args.serve.load()?;
+    for warning in warnings {
+        // Nothing is left to do if stderr is gone.
+        drop(writeln!(io::stderr(), "streamgate: {warning}"));
+    }
+    let shown = config.shown();
+    if args.json {
+        return print(&(serde_json::to_string_pretty(&shown)? + "\n"));
+    }
+    print(&toml::to_string(&shown)?)
 }
 
 fn openapi() -> anyhow::Result<()> {

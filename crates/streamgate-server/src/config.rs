@@ -19,6 +19,7 @@ mod loading;
 mod mistake;
 mod page;
 mod settings;
+mod shown;
 #[cfg(test)]
 mod tests;
 

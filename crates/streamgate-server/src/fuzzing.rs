@@ -91,15 +91,22 @@ pub fn request(bytes: &[u8]) {
     });
 }
 
-/// A file is a configuration or its mistakes are told.
+/// A file is a configuration, and what is shown of it is the same one; or its mistakes are told.
 pub fn configuration(bytes: &[u8]) {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        let sources = Sources {
+    let load = |text: &str| {
+        Config::load(Sources {
             file: Some(("streamgate.toml".as_ref(), text)),
             ..Sources::default()
-        };
-        if let Err(mistakes) = Config::load(sources) {
-            assert!(!mistakes.to_string().is_empty());
+        })
+    };
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        match load(text) {
+            Ok((config, _)) => {
+                let shown = toml::to_string(&config.shown()).expect("it is TOML");
+                let is_whole = !shown.contains("(set)");
+                assert!(!is_whole || load(&shown).is_ok_and(|(again, _)| again == config));
+            }
+            Err(mistakes) => assert!(!mistakes.to_string().is_empty()),
         }
     }
 }

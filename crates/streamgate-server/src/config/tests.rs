@@ -10,6 +10,7 @@ use super::*;
 mod bad_files;
 mod bounds;
 mod hostile;
+mod shown;
 
 type Loaded = Result<(Config, Vec<String>), Mistakes>;
 

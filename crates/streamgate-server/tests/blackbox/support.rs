@@ -9,7 +9,7 @@ mod wire;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use dice::Dice;
-pub(crate) use server::{Server, Setup, address_on, run};
+pub(crate) use server::{Server, Setup, address_on, run, run_with};
 pub(crate) use show::Names;
 pub(crate) use wait::{elapsed_since, let_pass, now, wait_until};
 pub(crate) use wire::{Wire, request};

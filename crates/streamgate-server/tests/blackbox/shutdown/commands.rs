@@ -6,7 +6,7 @@ use std::process::Output;
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::support::{Server, Setup, run};
+use crate::support::{Server, Setup, run, run_with};
 
 #[track_caller]
 fn printed(output: &Output) -> String {
@@ -27,7 +27,7 @@ fn help_shows_the_commands_examples_and_exit_codes() {
 
         Commands:
           serve    Serve the API (what plain `streamgate` does)
-          config   Print the default configuration, or check one
+          config   Print the default configuration or the one that `serve` would use, or check one
           streams  List or stop a user's streams on a running server
           keys     Make, list or revoke API keys
           bench    Load a server, measure it and check its answers
@@ -51,6 +51,7 @@ fn help_shows_the_commands_examples_and_exit_codes() {
           streamgate serve --listen 127.0.0.1:9000 --data-dir /var/lib/streamgate
           streamgate serve --config streamgate.toml    see `streamgate config` for all settings
           streamgate config --check streamgate.toml    report every mistake with its line
+          streamgate config --show                     what `streamgate serve` would be set to
           streamgate streams list --user 123456789     who is watching
           streamgate streams stop --user 123456789 --all
           streamgate keys new --name cms --scope play  an API key, for when callers are asked for one
@@ -80,6 +81,58 @@ fn the_printed_configuration_is_whole_and_right() {
     fs::write(home.path().join("own.toml"), text).expect("a file");
     let checked = printed(&run(home.path(), &["config", "--check", "own.toml"]));
     assert_eq!(checked, "own.toml is fine\n");
+}
+
+#[test]
+fn the_configuration_that_serve_would_use_is_printed_and_can_be_read_again() {
+    let home = tempfile::tempdir().expect("a directory");
+    let key = "00112233445566778899aabbccddeeff";
+    let text = "limit = 4\nstore = \"memory\"\n[plans]\npremium = 6\n[http]\ndrain_seconds = 3\n";
+    fs::write(home.path().join("own.toml"), text).expect("a file");
+    let args = ["config", "--show", "--listen", "127.0.0.1:9000"];
+    let variables = [
+        ("STREAMGATE_CONFIG", "own.toml"),
+        ("STREAMGATE_HTTP_DRAIN_SECONDS", "4"),
+        ("STREAMGATE_LISTEN", "127.0.0.1:8000"),
+        ("STREAMGATE_API_KEY", "sgk_something"),
+    ];
+    let shown = printed(&run_with(home.path(), &args, &variables));
+    let defaults = printed(&run(home.path(), &["config", "--show"]));
+    let changed: Vec<_> = shown
+        .lines()
+        .filter(|it| !defaults.lines().any(|line| line == *it))
+        .collect();
+    assert_eq!(
+        changed,
+        [
+            "listen = \"127.0.0.1:9000\"",
+            "store = \"memory\"",
+            "limit = 4",
+            "[plans]",
+            "premium = 6",
+            "drain_seconds = 4",
+        ]
+    );
+    fs::write(home.path().join("shown.toml"), &shown).expect("a file");
+    let checked = printed(&run(home.path(), &["config", "--check", "shown.toml"]));
+    assert_eq!(checked, "shown.toml is fine\n");
+    let again = ["config", "--show", "--config", "shown.toml"];
+    assert_eq!(printed(&run(home.path(), &again)), shown);
+
+    let secret = [("STREAMGATE_LOCATOR_KEY", key), ("STREAMGATE_PORT", "80")];
+    let output = run_with(home.path(), &["config", "--show", "--json"], &secret);
+    let json = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(!json.contains(&key[..8]), "{json}");
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["locator_key"], "(set)");
+    assert_eq!(json["heartbeat"]["lease_seconds"], 90);
+    let warned = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        warned,
+        "streamgate: environment STREAMGATE_PORT: not a setting, ignored\n"
+    );
+    let left: Vec<_> = fs::read_dir(home.path()).expect("a directory").collect();
+    assert_eq!(left.len(), 2, "nothing was made: {left:?}");
 }
 
 /// What is set and how it is printed: ids and times differ from run to run.

@@ -129,6 +129,12 @@ fn a_mistaken_configuration_is_refused_with_its_lines() {
         2,
         &said,
     );
+    let show = ["config", "--show", "--config", "bad.toml"];
+    check(&run(home.path(), &show), 2, &said);
+    for without_effect in ["--json", "--allow-unauthenticated", "--listen=[::1]:80"] {
+        let output = run(home.path(), &["config", without_effect]);
+        check(&output, 2, &["--show"]);
+    }
     check(
         &run(home.path(), &["serve", "--config", "none.toml"]),
         2,

@@ -260,7 +260,15 @@ fn bare(program: &str) -> Command {
 /// Runs `streamgate` with these arguments in `dir`, for what it says.
 #[track_caller]
 pub(crate) fn run(dir: &Path, args: &[&str]) -> Output {
-    run_to_end(bare(BINARY).args(args).current_dir(dir))
+    run_with(dir, args, &[])
+}
+
+/// As [`run`] does, with these variables.
+#[track_caller]
+pub(crate) fn run_with(dir: &Path, args: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = bare(BINARY);
+    command.args(args).current_dir(dir);
+    run_to_end(command.envs(variables.iter().copied()))
 }
 
 #[track_caller]

@@ -20,7 +20,7 @@ use streamgate_core::{Place, WallTime};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::keys::{
-    ApiKey, Granted, KEY_PREFIX, KeyFile, KeyRing, KeysError, NAME_MAX, Scope,
+    ApiKey, Granted, KEY_PREFIX, KeyFile, KeyRing, KeyUse, KeysError, NAME_MAX, Scope,
 };
 pub(crate) use self::player::{Player, Players, Refusal};
 pub(crate) use self::rates::{Rates, TooMany};

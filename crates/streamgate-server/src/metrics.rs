@@ -1,8 +1,11 @@
-//! What the service counts, for Prometheus. Labels come from small fixed sets; no user, device
-//! or stream is ever one.
+//! What the service counts, for Prometheus. Labels come from small fixed sets; no user, device,
+//! stream or API key is ever one.
+
+mod streams_per_user;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use axum::extract::MatchedPath;
@@ -16,6 +19,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use streamgate_core::{Beat, Started};
 
+use self::streams_per_user::StreamsPerUser;
+use crate::auth::KeyUse;
 use crate::clock::instant;
 
 /// Upper bounds of the latency histograms, in seconds.
@@ -36,6 +41,15 @@ pub(crate) enum Ended {
     Evicted,
 }
 
+/// Whose starts were too many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limited {
+    /// A player's.
+    Player,
+    /// Those with one API key, or with certificates.
+    Key,
+}
+
 /// Who a request was from, where callers are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Called {
@@ -52,6 +66,11 @@ pub(crate) enum Called {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
     caller: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct By {
+    by: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -172,6 +191,22 @@ impl Callers {
     }
 }
 
+/// Starts that were too many, by whose they were.
+struct RateLimited {
+    player: Counter,
+    key: Counter,
+}
+
+impl RateLimited {
+    fn new(rate_limited: &Family<By, Counter>) -> Self {
+        let by = |by| rate_limited.get_or_create_owned(&By { by });
+        Self {
+            player: by("player"),
+            key: by("key"),
+        }
+    }
+}
+
 /// All counters, gauges and histograms of the process.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -184,7 +219,10 @@ pub(crate) struct Metrics {
     http: Family<HttpCall, Histogram>,
     shed: Counter,
     callers: Callers,
-    rate_limited: Counter,
+    rate_limited: RateLimited,
+    streams_per_user: StreamsPerUser,
+    keys: Gauge,
+    key_busiest: Gauge<f64, AtomicU64>,
 }
 
 impl Metrics {
@@ -193,6 +231,7 @@ impl Metrics {
         let store = Family::new_with_constructor(histogram);
         let heartbeats = Family::default();
         let callers = Family::default();
+        let rate_limited = Family::default();
         let mut metrics = Self {
             registry: Registry::with_prefix("streamgate"),
             starts: Family::default(),
@@ -204,20 +243,43 @@ impl Metrics {
             http: Family::new_with_constructor(histogram),
             shed: Counter::default(),
             callers: Callers::new(&callers),
-            rate_limited: Counter::default(),
+            rate_limited: RateLimited::new(&rate_limited),
+            streams_per_user: StreamsPerUser::new(),
+            keys: Gauge::default(),
+            key_busiest: Gauge::default(),
         };
-        metrics.registry.register(
+        metrics.register_callers(callers, rate_limited);
+        metrics.register(store, heartbeats);
+        metrics
+    }
+
+    fn register_callers(
+        &mut self,
+        callers: Family<Kind, Counter>,
+        rate_limited: Family<By, Counter>,
+    ) {
+        let registry = &mut self.registry;
+        registry.register(
             "requests",
             "Requests that said who they are from, by that",
             callers,
         );
-        metrics.registry.register(
+        registry.register(
             "starts_rate_limited",
-            "Starts refused because there were too many of late",
-            metrics.rate_limited.clone(),
+            "Starts refused because there were too many of late, by whose they were",
+            rate_limited,
         );
-        metrics.register(store, heartbeats);
-        metrics
+        registry.register(
+            "streams_per_user",
+            "Streams that a user has live, looked at whenever one is started",
+            self.streams_per_user.clone(),
+        );
+        registry.register("api_keys", "API keys that are good", self.keys.clone());
+        registry.register(
+            "api_key_busiest_ratio",
+            "Part of the last minute's starts with API keys that came with the busiest one",
+            self.key_busiest.clone(),
+        );
     }
 
     fn register(
@@ -261,11 +323,15 @@ impl Metrics {
 
     pub(crate) fn started(&self, started: &Started) {
         let outcome = match started {
-            Started::Admitted { replaced, .. } => {
+            Started::Admitted { place, replaced } => {
                 self.ended(Ended::Replaced, replaced.len());
+                self.streams_per_user.observe(place.active);
                 "admitted"
             }
-            Started::Same(_) => "same",
+            Started::Same(place) => {
+                self.streams_per_user.observe(place.active);
+                "same"
+            }
             Started::Over(_) => "over",
             Started::Denied(_) => "denied",
         };
@@ -308,8 +374,17 @@ impl Metrics {
         counter.inc();
     }
 
-    pub(crate) fn rate_limited(&self) {
-        self.rate_limited.inc();
+    pub(crate) fn rate_limited(&self, limited: Limited) {
+        let counter = match limited {
+            Limited::Player => &self.rate_limited.player,
+            Limited::Key => &self.rate_limited.key,
+        };
+        counter.inc();
+    }
+
+    pub(crate) fn keys(&self, usage: &KeyUse) {
+        self.keys.set(i64::try_from(usage.good).unwrap_or(i64::MAX));
+        self.key_busiest.set(usage.busiest);
     }
 
     pub(crate) fn shed(&self) {

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -26,6 +29,10 @@ const KEY_LEN: usize = KEY_PREFIX.len() + 2 * ID_BYTES + 1 + 2 * SECRET_BYTES;
 const KEYS_MAX: usize = 10_000;
 pub(crate) const NAME_MAX: usize = 128;
 const FORMAT: u8 = 1;
+/// What a start counts at first, and which part of that is left out with every look at the file:
+/// after a minute it counts for little.
+const START: u64 = 1 << 10;
+const FADING: u64 = 32;
 
 /// What a key allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -55,10 +62,21 @@ pub(crate) struct ApiKey {
 }
 
 /// Who calls with a key, and what it may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Granted {
     pub(crate) id: String,
     pub(crate) scopes: Vec<Scope>,
+    /// The starts of late.
+    starts: AtomicU64,
+}
+
+/// How the keys are used, without telling which.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct KeyUse {
+    /// How many are good.
+    pub(crate) good: usize,
+    /// Which part of the starts of late came with the busiest one: 0, if there were none, to 1.
+    pub(crate) busiest: f64,
 }
 
 /// Why keys can't be read or written.
@@ -171,7 +189,35 @@ struct State {
     stamp: Stamp,
     /// What it looked like when it could not be read, which was told. It is tried again.
     complained: Stamp,
-    keys: HashMap<String, ApiKey>,
+    keys: HashMap<String, Known>,
+}
+
+struct Known {
+    key: ApiKey,
+    granted: Arc<Granted>,
+}
+
+impl Granted {
+    pub(crate) fn new(id: String, scopes: Vec<Scope>) -> Self {
+        let starts = AtomicU64::new(0);
+        Self { id, scopes, starts }
+    }
+
+    /// Counts a start, for [`KeyRing::usage`].
+    pub(crate) fn count_start(&self) {
+        self.starts.fetch_add(START, Relaxed);
+    }
+
+    fn fade(&self) {
+        let starts = self.starts.load(Relaxed);
+        self.starts.fetch_sub(starts.div_ceil(FADING), Relaxed);
+    }
+}
+
+impl ApiKey {
+    fn is_good(&self, now: WallTime) -> bool {
+        self.expires_at_ms.is_none_or(|end| now.as_millis() < end)
+    }
 }
 
 impl KeyRing {
@@ -184,24 +230,40 @@ impl KeyRing {
     }
 
     /// Who calls with this key; `None` for one that is unknown, revoked or too old.
-    pub(crate) fn verify(&self, text: &str, now: WallTime) -> Option<Granted> {
+    pub(crate) fn verify(&self, text: &str, now: WallTime) -> Option<Arc<Granted>> {
         let (id, _secret) = text.strip_prefix(KEY_PREFIX)?.split_once('_')?;
         if text.len() != KEY_LEN {
             return None;
         }
         let state = self.state.read();
-        let key = state.keys.get(id)?;
+        let Known { key, granted } = state.keys.get(id)?;
         verify_slices_are_equal(key.hash.as_bytes(), hash(text).as_bytes()).ok()?;
-        let is_over = key.expires_at_ms.is_some_and(|end| end <= now.as_millis());
-        (!is_over).then(|| Granted {
-            id: key.id.clone(),
-            scopes: key.scopes.clone(),
-        })
+        key.is_good(now).then(|| Arc::clone(granted))
+    }
+
+    /// How many keys are good, and how their starts are spread.
+    pub(crate) fn usage(&self, now: WallTime) -> KeyUse {
+        let state = self.state.read();
+        let good = state.keys.values().filter(|it| it.key.is_good(now)).count();
+        let starts = state
+            .keys
+            .values()
+            .map(|it| it.granted.starts.load(Relaxed));
+        let (all, busiest) = starts.fold((0, 0), |(all, busiest): (u64, u64), starts| {
+            (all + starts, busiest.max(starts))
+        });
+        KeyUse {
+            good,
+            busiest: busiest as f64 / all.max(1) as f64,
+        }
     }
 
     /// Reads the file again if it changed. One that is damaged is reported, and the keys stay as
-    /// they were.
+    /// they were. Called once a second, which makes starts count for less.
     pub(crate) fn refresh(&self) {
+        for known in self.state.read().keys.values() {
+            known.granted.fade();
+        }
         let stamp = Stamp::of(&self.path);
         if stamp == self.state.read().stamp {
             return;
@@ -209,7 +271,14 @@ impl KeyRing {
         match State::read(&self.path) {
             Ok(state) => {
                 tracing::info!(keys = state.keys.len(), "the API keys changed");
-                *self.state.write() = state;
+                let mut last = self.state.write();
+                for (id, known) in &state.keys {
+                    if let Some(last) = last.keys.get(id) {
+                        let starts = last.granted.starts.load(Relaxed);
+                        known.granted.starts.store(starts, Relaxed);
+                    }
+                }
+                *last = state;
             }
             Err(error) => {
                 let mut state = self.state.write();
@@ -225,11 +294,14 @@ impl State {
     fn read(path: &Path) -> Result<Self, KeysError> {
         // Looked at first: what changes meanwhile is read again.
         let stamp = Stamp::of(path);
-        let keys = read(path)?.into_iter();
+        let keys = read(path)?.into_iter().map(|key| {
+            let granted = Arc::new(Granted::new(key.id.clone(), key.scopes.clone()));
+            (key.id.clone(), Known { key, granted })
+        });
         Ok(Self {
             stamp,
             complained: Stamp::default(),
-            keys: keys.map(|key| (key.id.clone(), key)).collect(),
+            keys: keys.collect(),
         })
     }
 }

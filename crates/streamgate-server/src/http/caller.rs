@@ -11,7 +11,7 @@ use streamgate_core::{Limit, Place, StreamId, UserId};
 use super::Api;
 use super::problem::Problem;
 use crate::auth::{Asked, Granted, KEY_PREFIX, Player, Refusal, Scope, StreamProof, TooMany};
-use crate::metrics::Called;
+use crate::metrics::{Called, Limited};
 
 /// The name of the query parameter that may carry a stream token: players and
 /// `navigator.sendBeacon` can't set headers.
@@ -70,10 +70,9 @@ impl FromRequestParts<Api> for Caller {
 async fn who(parts: &Parts, api: &Api, asked: &Asked) -> Result<Caller, Problem> {
     let token = match credential(parts)? {
         None if parts.extensions.get::<Certified>().is_some() => {
-            return Ok(Caller::Trusted(Arc::new(Granted {
-                id: "certificate".into(),
-                scopes: asked.certificate_scopes.clone(),
-            })));
+            let scopes = asked.certificate_scopes.clone();
+            let granted = Granted::new("certificate".into(), scopes);
+            return Ok(Caller::Trusted(Arc::new(granted)));
         }
         None => return Err(Problem::unauthorized("no credentials")),
         // URLs stand in the logs of proxies: no other credential is taken there.
@@ -83,7 +82,7 @@ async fn who(parts: &Parts, api: &Api, asked: &Asked) -> Result<Caller, Problem>
     if token.starts_with(KEY_PREFIX) {
         let granted = asked.keys.verify(token, api.limiter().clock().wall());
         return granted
-            .map(|it| Caller::Trusted(Arc::new(it)))
+            .map(Caller::Trusted)
             .ok_or_else(|| Problem::unauthorized("the API key is not valid"));
     }
     let proved = proof(api, token).map(Caller::Stream);
@@ -142,9 +141,9 @@ fn proof(api: &Api, token: &str) -> Result<StreamProof, Problem> {
     proof.ok_or_else(|| Problem::unauthorized("the stream token is not valid"))
 }
 
-fn counted(api: &Api, count: Result<(), TooMany>) -> Result<(), Problem> {
+fn counted(api: &Api, whose: Limited, count: Result<(), TooMany>) -> Result<(), Problem> {
     count.map_err(|too_many| {
-        api.0.metrics.rate_limited();
+        api.0.metrics.rate_limited(whose);
         too_many.into()
     })
 }
@@ -177,7 +176,8 @@ impl Caller {
             Self::Anybody(_) => None,
             Self::Trusted(granted) => {
                 granted.must_have(Scope::Play)?;
-                counted(api, api.0.auth.rates.key_starts(&granted.id))?;
+                granted.count_start();
+                counted(api, Limited::Key, api.0.auth.rates.key_starts(&granted.id))?;
                 None
             }
             Self::Player(player) if player.user != *user => {
@@ -189,7 +189,7 @@ impl Caller {
             }
             Self::Player(player) => {
                 let at = api.limiter().locator_of(user);
-                counted(api, api.0.auth.rates.player_starts(at))?;
+                counted(api, Limited::Player, api.0.auth.rates.player_starts(at))?;
                 player.limit
             }
             Self::Stream(_) => return Err(Problem::forbidden("a stream token starts nothing")),

@@ -74,6 +74,10 @@ pub(super) async fn metrics(
     State(api): State<Api>,
     _: Reader,
 ) -> (StatusCode, [(http::HeaderName, &'static str); 1], String) {
+    if let Some(asked) = &api.0.auth.asked {
+        let usage = asked.keys.usage(api.limiter().clock().wall());
+        api.0.metrics.keys(&usage);
+    }
     let page = api.0.metrics.text(api.limiter().store().streams_len());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     (StatusCode::OK, [(CONTENT_TYPE, kind)], page)

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use streamgate_core::DeviceText;
+use streamgate_core::{DeviceText, LIMIT_MAX};
 use streamgate_store::MemoryStore;
 use streamgate_store::flaky::{Fault, Flaky};
 
@@ -221,6 +221,38 @@ async fn what_nobody_asks_about_expires_and_is_counted_and_forgotten() {
         world.limiter.store().load(at).await.unwrap(),
         Versioned::absent()
     );
+}
+
+#[tokio::test]
+async fn the_metrics_say_how_many_streams_users_have_when_one_is_started() {
+    let world = World::new();
+    for number in 1..=LIMIT_MAX {
+        let start = StartCall {
+            limit: Limit::new(LIMIT_MAX).unwrap(),
+            ..chosen(&format!("s{number}"))
+        };
+        assert_eq!(word(&world.limiter.start(start).await), "admitted");
+    }
+    // The same again counts, a denial does not.
+    assert_eq!(word(&world.limiter.start(chosen("s1")).await), "same");
+    assert_eq!(word(&world.limiter.start(chosen("more")).await), "denied");
+    let page = world.metrics.text(None);
+    let lines = page.lines().filter(|it| it.contains("streams_per_user"));
+    expect_test::expect![[r##"
+        # HELP streamgate_streams_per_user Streams that a user has live, looked at whenever one is started.
+        # TYPE streamgate_streams_per_user histogram
+        streamgate_streams_per_user_sum 2144.0
+        streamgate_streams_per_user_count 65
+        streamgate_streams_per_user_bucket{le="1.0"} 1
+        streamgate_streams_per_user_bucket{le="2.0"} 2
+        streamgate_streams_per_user_bucket{le="3.0"} 3
+        streamgate_streams_per_user_bucket{le="4.0"} 4
+        streamgate_streams_per_user_bucket{le="5.0"} 5
+        streamgate_streams_per_user_bucket{le="8.0"} 8
+        streamgate_streams_per_user_bucket{le="16.0"} 16
+        streamgate_streams_per_user_bucket{le="32.0"} 32
+        streamgate_streams_per_user_bucket{le="64.0"} 65
+        streamgate_streams_per_user_bucket{le="+Inf"} 65"##]].assert_eq(&lines.collect::<Vec<_>>().join("\n"));
 }
 
 /// One whole pass of the sweeper.

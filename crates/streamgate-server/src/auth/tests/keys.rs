@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::auth::{KeyFile, KeyRing, Scope};
+use crate::auth::{KeyFile, KeyRing, KeyUse, Scope};
 
 use super::WallTime;
 
@@ -19,12 +19,12 @@ fn a_key_is_good_until_it_expires_or_is_revoked_and_no_other_text_ever_is() {
             .expect("a key")
     };
     let (for_ever, text) = add(None);
-    assert_eq!(ring.verify(&text, NOW), None, "not yet read");
+    assert!(ring.verify(&text, NOW).is_none(), "not yet read");
     ring.refresh();
     let granted = ring.verify(&text, NOW).expect("it is good");
     assert_eq!(
-        (granted.id, granted.scopes),
-        (for_ever.id.clone(), vec![Scope::Play])
+        (&granted.id, &granted.scopes),
+        (&for_ever.id, &vec![Scope::Play])
     );
 
     let (_, short) = add(Some(Duration::from_secs(5)));
@@ -51,7 +51,7 @@ fn a_key_is_good_until_it_expires_or_is_revoked_and_no_other_text_ever_is() {
         ),
         &format!("{}{}", &text[..17], &short[17..]),
     ] {
-        assert_eq!(ring.verify(wrong, NOW), None, "{wrong}");
+        assert!(ring.verify(wrong, NOW).is_none(), "{wrong}");
     }
 
     let mut file = KeyFile::open(&path).expect("a file of keys");
@@ -62,7 +62,45 @@ fn a_key_is_good_until_it_expires_or_is_revoked_and_no_other_text_ever_is() {
     );
     drop(file);
     ring.refresh();
-    assert_eq!(ring.verify(&text, NOW), None);
+    assert!(ring.verify(&text, NOW).is_none());
+}
+
+#[test]
+fn how_the_keys_are_used_is_told_without_their_ids() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = directory.path().join("keys.json");
+    let add = |lasts| {
+        let mut file = KeyFile::open(&path).expect("a file of keys");
+        let added = file.add("cms".into(), vec![Scope::Play], NOW, lasts);
+        added.expect("a key").1
+    };
+    let (one, other) = (add(None), add(Some(Duration::from_secs(5))));
+    let ring = KeyRing::open(&path).expect("it is right");
+    let start = |key| ring.verify(key, NOW).expect("it is good").count_start();
+    let usage = |good, busiest| KeyUse { good, busiest };
+    assert_eq!(ring.usage(NOW), usage(2, 0.0));
+    for key in [&one, &other, &other, &other] {
+        start(key);
+    }
+    assert_eq!(ring.usage(NOW), usage(2, 0.75));
+    assert_eq!(ring.usage(WallTime::from_millis(1_005_000)), usage(1, 0.75));
+
+    add(None);
+    ring.refresh();
+    let later = ring.usage(NOW);
+    assert_eq!(later.good, 3, "another key");
+    assert!(
+        (0.74..0.76).contains(&later.busiest),
+        "nothing is forgotten"
+    );
+
+    // A minute later what was before counts for little, and in the end for nothing.
+    (0..60).for_each(|_| ring.refresh());
+    start(&one);
+    let later = ring.usage(NOW).busiest;
+    assert!((0.6..0.8).contains(&later), "{later}");
+    (0..600).for_each(|_| ring.refresh());
+    assert_eq!(ring.usage(NOW), usage(3, 0.0));
 }
 
 #[test]

@@ -142,6 +142,20 @@ impl<'a> Scene<'a> {
         with(request, &token)
     }
 
+    /// What the metrics say of who starts streams.
+    async fn metrics_of_starts(&self) -> String {
+        let page = with(request("GET /metrics", ""), &self.cast.read);
+        let page = self.world.send(page).await.into_body().collect().await;
+        let page = page.expect("a body").to_bytes();
+        let page = std::str::from_utf8(&page).expect("text");
+        let is_meant = |line: &&str| {
+            !line.starts_with('#') && (line.contains("rate_limited") || line.contains("api_key"))
+        };
+        let mut lines: Vec<_> = page.lines().filter(is_meant).collect();
+        lines.sort_unstable();
+        lines.join("\n")
+    }
+
     /// Whether Ann's first stream still has its place.
     async fn is_live(&self) -> bool {
         let list = with(request("GET /v1/users/ann/streams", ""), &self.cast.play);

@@ -1,5 +1,6 @@
 //! The traps of RFC 8725 and of the attack tools: none of them starts a stream.
 
+use expect_test::expect;
 use http::HeaderValue;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
@@ -429,6 +430,12 @@ async fn a_player_that_starts_too_often_waits_and_may_stop_meanwhile() {
     );
     let stop = with(request(&format!("DELETE /v1/streams/{s}"), ""), token);
     assert_eq!(scene.world.send(stop).await.status(), 204);
+    expect![[r#"
+        streamgate_api_key_busiest_ratio 1.0
+        streamgate_api_keys 3
+        streamgate_starts_rate_limited_total{by="key"} 0
+        streamgate_starts_rate_limited_total{by="player"} 1"#]]
+    .assert_eq(&scene.metrics_of_starts().await);
 }
 
 #[tokio::test]
@@ -438,4 +445,10 @@ async fn a_key_that_starts_too_often_waits() {
     let scene = Scene::new(&cast).await;
     let start = with(request("POST /v1/streams", START), &cast.play);
     assert_eq!(scene.world.send(start).await.status(), 429);
+    expect![[r#"
+        streamgate_api_key_busiest_ratio 1.0
+        streamgate_api_keys 3
+        streamgate_starts_rate_limited_total{by="key"} 1
+        streamgate_starts_rate_limited_total{by="player"} 0"#]]
+    .assert_eq(&scene.metrics_of_starts().await);
 }

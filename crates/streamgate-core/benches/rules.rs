@@ -18,6 +18,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_000_000_000);
 const TERMS: Terms = Terms {
     lease: Duration::from_secs(90),
     heartbeat: Some(Duration::from_secs(20)),
+    renew_after: Duration::ZERO,
 };
 
 fn main() {

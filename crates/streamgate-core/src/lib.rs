@@ -23,10 +23,10 @@ mod tests;
 
 pub use codec::DecodeError;
 pub use id::{Locator, LocatorKey, StreamId};
-pub use outcome::{Admission, Beat, Denial, Over, Place, Started, Stopped};
+pub use outcome::{Admission, Beat, Denial, Over, Place, Readmitted, Standing, Started, Stopped};
 pub use policy::{LIMIT_MAX, Limit, Policy, Terms};
 pub use record::Record;
-pub use request::{Heartbeat, OnLimit, Start, Target, Which};
+pub use request::{Admitted, Claim, Heartbeat, OnLimit, Start, Target, Which};
 pub use stream::{Device, Lease, Playback, Stream, StreamState};
 pub use text::{ContentId, DeviceText, TextError, UserId};
 pub use time::{Timestamp, WallTime};

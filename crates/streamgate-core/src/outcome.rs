@@ -73,6 +73,8 @@ pub enum Started {
 pub enum Beat {
     /// The lease runs a full term from now.
     Renewed(Place),
+    /// The lease was renewed so lately that it was left as it is.
+    Fresh(Place),
     /// The first heartbeat of a client of which none was expected: its lease is renewed on the
     /// terms of clients that send heartbeats.
     Joined(Place),
@@ -80,6 +82,33 @@ pub enum Beat {
     Resumed(Place),
     /// The player must stop.
     Over(Over),
+    /// There is no such stream, and none is remembered.
+    Unknown,
+}
+
+/// What a heartbeat comes to whose player can prove that its stream was admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readmitted {
+    /// The stream was known, or there was nothing to prove it by: what any heartbeat comes to.
+    Known(Beat),
+    /// Nobody knew it, and it has its place.
+    Entered {
+        /// The place.
+        place: Place,
+        /// The streams that it replaced.
+        replaced: Vec<StreamId>,
+    },
+    /// Nobody knew it, and there is no place for it. Its player must stop.
+    Denied(Denial),
+}
+
+/// How it stands with a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has its place.
+    Live,
+    /// It had one.
+    Over,
     /// There is no such stream, and none is remembered.
     Unknown,
 }

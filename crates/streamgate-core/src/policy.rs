@@ -50,6 +50,9 @@ pub struct Terms {
     /// How often its client sends heartbeats. `None` for a client that sends none: its stream
     /// is never suspect.
     pub heartbeat: Option<Duration>,
+    /// How old a lease must be before a heartbeat renews it; a fresher one is left as it is, which
+    /// costs no write. Silence is forgiven for so much longer.
+    pub renew_after: Duration,
 }
 
 /// What decides a start besides the record: the limit, and the terms of its lease.

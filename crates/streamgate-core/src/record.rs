@@ -8,13 +8,13 @@ use minicbor::{Decode, Encode};
 
 use crate::account::{Account, Cause};
 use crate::id::StreamId;
-use crate::outcome::{Admission, Beat, Stopped};
+use crate::outcome::{Admission, Beat, Readmitted, Standing, Stopped};
 use crate::policy::{Limit, Terms};
-use crate::request::{Heartbeat, Target, Which};
+use crate::request::{Claim, Heartbeat, Target, Which};
 use crate::stream::{Lease, Stream};
 use crate::text::UserId;
 use crate::time::Timestamp;
-use crate::{Policy, Start, Started};
+use crate::{ENDING_MEMORY, Policy, Start, Started};
 
 /// What a store keeps under one locator: the streams and endings of its user, or of the few
 /// users who share the locator. Every rule expires what is over before it decides.
@@ -55,6 +55,10 @@ impl Record {
         };
         if let Some(stream) = account.stream_mut(target.id) {
             let is_first = !stream.lease.expects_heartbeats() && terms.heartbeat.is_some();
+            if !is_first && is_fresh(stream, beat, terms, now) {
+                let stream = stream.clone();
+                return Beat::Fresh(account.place(stream));
+            }
             refresh(stream, beat, terms, now);
             let stream = stream.clone();
             let place = account.place(stream);
@@ -75,6 +79,29 @@ impl Record {
                 Beat::Resumed(account.place(stream))
             }
             Some(cause) => Beat::Over(cause.over()),
+        }
+    }
+
+    /// A heartbeat of a stream that its player can prove. What is known of the stream decides as
+    /// ever. If nothing is, it is entered with the place that it had: the device's earlier
+    /// streams and suspects make room, and, if the store lost it, the youngest of those that
+    /// started later.
+    pub fn readmit(
+        &mut self,
+        claim: &Claim,
+        beat: &Heartbeat,
+        terms: Terms,
+        now: Timestamp,
+    ) -> Readmitted {
+        let target = Target {
+            user: Some(&claim.user),
+            id: &claim.id,
+        };
+        let known = self.heartbeat(target, beat, terms, now);
+        if known == Beat::Unknown {
+            start::readmit(self.account_or_new(&claim.user), claim, beat, terms, now)
+        } else {
+            Readmitted::Known(known)
         }
     }
 
@@ -165,6 +192,19 @@ impl Record {
         (live.cloned().collect(), Some(account.limit))
     }
 
+    /// How it stands with one stream of a user.
+    #[must_use]
+    pub fn standing(&self, user: &UserId, id: &StreamId, now: Timestamp) -> Standing {
+        let account = self.accounts.iter().find(|account| account.user == *user);
+        let stream = account.and_then(|it| it.streams.iter().find(|stream| stream.id == *id));
+        match (stream, account) {
+            (Some(stream), _) if !stream.lease.is_over(now) => Standing::Live,
+            (Some(_), _) => Standing::Over,
+            (None, Some(account)) if account.knows(id) => Standing::Over,
+            (None, _) => Standing::Unknown,
+        }
+    }
+
     /// How many streams are in it, those counted whose lease is over but not yet noticed.
     #[must_use]
     pub fn streams_len(&self) -> usize {
@@ -189,6 +229,16 @@ impl Record {
         expiries.chain(endings.map(|ending| ending.forget_at)).min()
     }
 
+    /// The first instant at which [`Record::expire`] leaves nothing of it, if nobody is heard
+    /// again.
+    #[must_use]
+    pub fn forgotten_at(&self) -> Option<Timestamp> {
+        let streams = self.accounts.iter().flat_map(|account| &account.streams);
+        let endings = self.accounts.iter().flat_map(|account| &account.endings);
+        let expiries = streams.map(|stream| stream.lease.expires_at().plus(ENDING_MEMORY));
+        expiries.chain(endings.map(|ending| ending.forget_at)).max()
+    }
+
     fn account_of(&mut self, target: Target<'_>) -> Option<&mut Account> {
         self.accounts.iter_mut().find(|account| {
             account.knows(target.id) && target.user.is_none_or(|user| account.user == *user)
@@ -206,6 +256,13 @@ impl Record {
         });
         &mut self.accounts[index]
     }
+}
+
+/// Whether a heartbeat would tell so little that it may leave the lease as it is.
+fn is_fresh(stream: &Stream, beat: &Heartbeat, terms: Terms, now: Timestamp) -> bool {
+    let is_news = beat.playback.is_some_and(|it| it != stream.playback)
+        || (beat.content.is_some() && beat.content != stream.content);
+    !is_news && now.since(stream.lease.heard_at()) < terms.renew_after
 }
 
 /// A client was heard: its lease runs a full term, on the terms of clients that send heartbeats.

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::id::StreamId;
+use crate::policy::Limit;
 use crate::stream::{Device, Playback};
 use crate::text::{ContentId, UserId};
 use crate::time::WallTime;
@@ -43,6 +44,33 @@ pub struct Heartbeat {
     pub playback: Option<Playback>,
     /// What it shows now (a zap keeps the place); nothing said, nothing changed.
     pub content: Option<ContentId>,
+}
+
+/// What a player can prove of a stream that was admitted: enough to enter it where nobody knows
+/// it any more, or not yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose it is.
+    pub user: UserId,
+    /// Its name.
+    pub id: StreamId,
+    /// What plays it.
+    pub device: Device,
+    /// When it was admitted.
+    pub started_at: WallTime,
+    /// How many streams the user could have live then.
+    pub limit: Limit,
+    /// How it was admitted.
+    pub admitted: Admitted,
+}
+
+/// How a stream was admitted of which a store knows nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// It had its place, and the store lost it: it goes before streams that started later.
+    ByStore,
+    /// The store was away and nobody looked at the limit: it gets a place that is free.
+    Provisionally,
 }
 
 /// Which stream of a record is meant. An id that we minted is enough by itself; one that a

@@ -53,7 +53,8 @@ pub struct Lease {
     heard_at: Timestamp,
     #[n(1)]
     term_ms: u32,
-    /// How long the client may be silent before it is suspect: 1.5 heartbeats.
+    /// How long the client may be silent before it is suspect: 1.5 heartbeats, and as long as
+    /// heartbeats may leave the lease as it is.
     #[n(2)]
     patience_ms: Option<u32>,
 }
@@ -63,7 +64,9 @@ impl Lease {
         Self {
             heard_at: now,
             term_ms: millis(terms.lease),
-            patience_ms: terms.heartbeat.map(|interval| millis(interval * 3 / 2)),
+            patience_ms: terms
+                .heartbeat
+                .map(|interval| millis(interval * 3 / 2 + terms.renew_after)),
         }
     }
 

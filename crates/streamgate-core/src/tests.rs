@@ -27,6 +27,7 @@ mod histories;
 mod ids_and_text;
 mod model;
 mod protocol;
+mod readmit;
 mod start;
 mod stop_evict;
 
@@ -41,12 +42,14 @@ use crate::*;
 const TERMS: Terms = Terms {
     lease: Duration::from_secs(90),
     heartbeat: Some(Duration::from_secs(20)),
+    renew_after: Duration::ZERO,
 };
 
 /// The terms of the seed's route: 4 hours, and no heartbeats.
 const SEED_TERMS: Terms = Terms {
     lease: Duration::from_secs(4 * 3600),
     heartbeat: None,
+    renew_after: Duration::ZERO,
 };
 
 /// Plays a script from the empty record and compares what its last word comes to.
@@ -299,6 +302,7 @@ fn over(why: &Over) -> String {
 fn beat(beat: Beat) -> String {
     match beat {
         Beat::Renewed(place) => format!("renewed, {} of {}", place.active, place.limit),
+        Beat::Fresh(place) => format!("fresh, {} of {}", place.active, place.limit),
         Beat::Joined(place) => format!("joined, {} of {}", place.active, place.limit),
         Beat::Resumed(place) => format!("resumed, {} of {}", place.active, place.limit),
         Beat::Over(why) => over(&why),

@@ -16,7 +16,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use streamgate_core::{Place, WallTime};
+use streamgate_core::{Admitted, Place, WallTime};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::keys::{
@@ -78,21 +78,25 @@ impl Auth {
                 certificate_scopes: config.tls.client_scopes.clone(),
             }),
         };
-        let token_keys = match (&config.tokens.keys_file, config.store) {
-            (Some(file), _) => Some(file.clone()),
-            (None, StoreKind::Embedded) => Some(config.data_dir.join(TOKEN_KEYS_FILE)),
-            (None, StoreKind::Memory) => None,
+        let open = |path: Option<&Path>| StreamTokens::open(path, config.tokens.algorithm, now);
+        let stream_tokens = match (&config.tokens.keys_file, config.store, &config.locator_key) {
+            (Some(file), _, _) => open(Some(file))?,
+            (None, StoreKind::Embedded, _) => open(Some(&config.data_dir.join(TOKEN_KEYS_FILE)))?,
+            (None, StoreKind::Redis | StoreKind::DynamoDb, Some(secret)) => {
+                StreamTokens::derived(secret)?
+            }
+            (None, StoreKind::Memory | StoreKind::Redis | StoreKind::DynamoDb, _) => open(None)?,
         };
         Ok(Self {
             asked,
-            stream_tokens: StreamTokens::open(token_keys.as_deref(), config.tokens.algorithm, now)?,
+            stream_tokens,
             rates: Rates::new(&config.rate),
         })
     }
 
     /// The token for a stream that has its place.
-    pub(crate) fn token_of(&self, place: &Place, now: WallTime) -> String {
-        self.stream_tokens.mint(place, now)
+    pub(crate) fn token_of(&self, place: &Place, admitted: Admitted, now: WallTime) -> String {
+        self.stream_tokens.mint(place, admitted, now)
     }
 
     /// Takes in what changed on disk, until the service ends.

@@ -3,6 +3,7 @@
 mod bench;
 mod keys;
 mod serve;
+mod store;
 mod streams;
 
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ Examples:
   streamgate config --show                     what `streamgate serve` would be set to
   streamgate streams list --user 123456789     who is watching
   streamgate streams stop --user 123456789 --all
+  streamgate store init                        make the table of DynamoDB
   streamgate keys new --name cms --scope play  an API key, for when callers are asked for one
   streamgate bench                             how fast it is, and whether it keeps the limit
 
@@ -71,6 +73,9 @@ enum Command {
     /// List or stop a user's streams on a running server
     #[command(subcommand)]
     Streams(streams::Command),
+    /// Make what a store over an engine needs
+    #[command(subcommand)]
+    Store(store::Command),
     /// Make, list or revoke API keys
     #[command(subcommand)]
     Keys(keys::Command),
@@ -94,9 +99,11 @@ struct ServeArgs {
     /// Keep the data in this directory [default: ./streamgate-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
-    /// Where records are kept: embedded or memory [default: embedded]
+    /// Where records are kept: embedded, memory, redis or dynamodb [default: embedded]
     #[arg(long, value_name = "STORE")]
     store: Option<String>,
+    #[command(flatten)]
+    engine: EngineArgs,
     /// Whether callers are asked who they are: none or required [default: none]
     #[arg(long, value_name = "MODE")]
     auth: Option<String>,
@@ -106,6 +113,27 @@ struct ServeArgs {
     /// How much to log: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+}
+
+/// Where an engine is that several nodes share.
+#[derive(Args)]
+struct EngineArgs {
+    /// Where the engine is: redis://HOST:PORT (redis+cluster://, redis+sentinel://, rediss), or an
+    /// endpoint of `DynamoDB` [default for dynamodb: AWS's own]
+    #[arg(long, value_name = "URL")]
+    store_url: Option<String>,
+    /// The table of `DynamoDB` [default: streamgate]
+    #[arg(long, value_name = "NAME")]
+    store_table: Option<String>,
+}
+
+impl EngineArgs {
+    fn settings(&self) -> [(&'static str, Option<String>); 2] {
+        [
+            ("store_url", self.store_url.clone()),
+            ("store_table", self.store_table.clone()),
+        ]
+    }
 }
 
 /// The API key for a server that asks for one.
@@ -165,6 +193,7 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Config(args)) => config(&args),
         Some(Command::Streams(command)) => streams::run(&command),
+        Some(Command::Store(command)) => store::run(&command),
         Some(Command::Keys(command)) => keys::run(&command),
         Some(Command::Bench(plan)) => bench::run(*plan),
         Some(Command::Openapi) => openapi(),
@@ -234,6 +263,7 @@ impl ServeArgs {
         ];
         let flags = settings
             .into_iter()
+            .chain(self.engine.settings())
             .filter_map(|(name, value)| Some((name, value?)));
         load(self.config.as_deref(), flags.collect())
     }

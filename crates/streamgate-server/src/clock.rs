@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use streamgate_core::{Timestamp, WallTime};
+use streamgate_store::EngineTime;
 
 /// The longest step that the lease clock takes between two looks at it. The sweeper looks a
 /// hundred times a second, so a longer gap means that this process did not run, and a silence of ours
@@ -64,13 +65,67 @@ impl Clock for SystemClock {
     }
 
     fn wall(&self) -> WallTime {
-        #[expect(clippy::disallowed_methods, reason = "this is the place")]
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let ms = since_epoch.map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        });
-        WallTime::from_millis(ms)
+        wall()
     }
+}
+
+/// The lease clock of nodes that share an engine: the engine's clock as each of them last saw it,
+/// and monotonic time since then. A step of a node's own clock changes nothing.
+pub(crate) struct EngineClock(Mutex<Anchor>);
+
+/// What the lease clock showed at some instant.
+#[derive(Clone, Copy)]
+struct Anchor {
+    lease: Timestamp,
+    at: Instant,
+}
+
+impl EngineClock {
+    /// A clock that agrees with what the engine showed just now.
+    pub(crate) fn of(engine: EngineTime) -> Self {
+        Self(Mutex::new(Anchor {
+            lease: engine.earliest,
+            at: instant(),
+        }))
+    }
+
+    /// Moves as little as it takes to agree with what the engine showed just now.
+    pub(crate) fn follow(&self, engine: EngineTime) {
+        let now = instant();
+        let mut anchor = self.0.lock();
+        let lease = anchor.lease_at(now).clamp(engine.earliest, engine.latest);
+        *anchor = Anchor { lease, at: now };
+    }
+}
+
+impl Anchor {
+    fn lease_at(self, instant: Instant) -> Timestamp {
+        let since = instant.saturating_duration_since(self.at);
+        // An instant that was read before the clock was last moved.
+        let before = self.at.saturating_duration_since(instant);
+        let before = u64::try_from(before.as_millis()).unwrap_or(u64::MAX);
+        let lease = self.lease.plus(since).as_millis();
+        Timestamp::from_millis(lease.saturating_sub(before))
+    }
+}
+
+impl Clock for EngineClock {
+    fn at(&self, instant: Instant) -> Timestamp {
+        self.0.lock().lease_at(instant)
+    }
+
+    fn wall(&self) -> WallTime {
+        wall()
+    }
+}
+
+fn wall() -> WallTime {
+    #[expect(clippy::disallowed_methods, reason = "this is the place")]
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let ms = since_epoch.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    });
+    WallTime::from_millis(ms)
 }
 
 /// The monotonic clock, for measuring how long things take.

@@ -41,6 +41,14 @@ pub(crate) struct Config {
     pub(crate) allow_unauthenticated: bool,
     /// What keeps the records.
     pub(crate) store: StoreKind,
+    /// Where the engine of the store is: one that the store can use.
+    pub(crate) store_url: Option<String>,
+    /// The table of DynamoDB.
+    pub(crate) store_table: String,
+    /// How many replicas of Redis have a start before it is answered.
+    pub(crate) wait_replicas: usize,
+    /// What becomes of a start while the store is away.
+    pub(crate) on_store_failure: OnStoreFailure,
     /// Where the embedded store keeps them.
     pub(crate) data_dir: PathBuf,
     /// The secret of the locators; when absent, the data directory keeps one.
@@ -76,8 +84,10 @@ pub(crate) struct Config {
 pub(crate) struct HeartbeatConfig {
     /// How often a player is to be heard.
     pub(crate) interval: Duration,
-    /// How long it keeps its place in silence: longer than 1.5 intervals.
+    /// How long it keeps its place in silence: longer than 1.5 intervals and `renew_after`.
     pub(crate) lease: Duration,
+    /// How old a lease must be before a heartbeat writes it anew.
+    pub(crate) renew_after: Duration,
 }
 
 /// The section `[seed]`.
@@ -193,6 +203,19 @@ pub(crate) enum StoreKind {
     Embedded,
     /// Memory only: a restart forgets all.
     Memory,
+    /// Redis or Valkey, which several nodes share.
+    Redis,
+    /// Amazon DynamoDB, which several nodes share.
+    DynamoDb,
+}
+
+/// What becomes of a start while the store is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnStoreFailure {
+    /// It is answered 503.
+    Deny,
+    /// It is admitted, and competes for a place once the store is back.
+    Admit,
 }
 
 /// How severe a line of the log is, at least.
@@ -259,6 +282,10 @@ impl Config {
             auth: AuthMode::None,
             allow_unauthenticated: false,
             store: StoreKind::Embedded,
+            store_url: None,
+            store_table: String::new(),
+            wait_replicas: 0,
+            on_store_failure: OnStoreFailure::Deny,
             data_dir: PathBuf::new(),
             locator_key: None,
             limit: Limit::DEFAULT,
@@ -266,6 +293,7 @@ impl Config {
             heartbeat: HeartbeatConfig {
                 interval: Duration::ZERO,
                 lease: Duration::ZERO,
+                renew_after: Duration::ZERO,
             },
             seed: SeedConfig {
                 lease: Duration::ZERO,

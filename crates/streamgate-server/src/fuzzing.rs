@@ -16,7 +16,7 @@ use tower::ServiceExt;
 
 use crate::auth::{Auth, Players};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Sources};
+use crate::config::{Config, OnStoreFailure, Sources};
 use crate::http::{Api, Parts, StartBound, router};
 use crate::limiter::{self, Limiter};
 use crate::metrics::Metrics;
@@ -135,6 +135,7 @@ impl World {
         let auth = Arc::new(Auth::open(&config, clock.wall()).expect("it can be used"));
         let metrics = Arc::new(Metrics::new());
         let terms = |heartbeat| Terms {
+            renew_after: Duration::ZERO,
             lease: Duration::from_secs(90),
             heartbeat,
         };
@@ -144,6 +145,7 @@ impl World {
             key: LocatorKey::from_bytes([7; 16]),
             terms: terms(Some(Duration::from_secs(20))),
             metrics: Arc::clone(&metrics),
+            on_store_failure: OnStoreFailure::Deny,
         });
         let api = Api::new(Parts {
             limiter,

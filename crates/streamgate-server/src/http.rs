@@ -37,7 +37,7 @@ use utoipa_axum::routes;
 use self::problem::Problem;
 use crate::auth::Auth;
 use crate::config::{HttpConfig, Plans};
-use crate::limiter::{Limiter, StartCall};
+use crate::limiter::{Answer, Limiter, StartCall};
 use crate::metrics::Metrics;
 
 pub(crate) use self::extract::RawBody;
@@ -74,12 +74,12 @@ impl Api {
         Self(Arc::new(parts))
     }
 
-    fn limiter(&self) -> &Limiter {
+    pub(crate) fn limiter(&self) -> &Limiter {
         &self.0.limiter
     }
 
     /// Starts a stream, if there are not too many at it already.
-    async fn start(&self, call: StartCall) -> Result<Started, Problem> {
+    async fn start(&self, call: StartCall) -> Result<Answer<Started>, Problem> {
         let Some(_entered) = self.0.starts.enter() else {
             self.0.metrics.shed();
             return Err(Problem::overloaded());

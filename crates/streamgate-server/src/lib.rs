@@ -7,6 +7,7 @@ mod auth;
 mod cli;
 mod clock;
 mod config;
+mod engine;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod http;

@@ -3,24 +3,34 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use streamgate_core::{
-    Admission, Beat, ContentId, Device, Heartbeat, Limit, Locator, LocatorKey, OnLimit, Policy,
-    Record, Start, Started, Stopped, Stream, StreamId, Target, Terms, Timestamp, UserId, Which,
+    Admission, Beat, Claim, ContentId, Device, Heartbeat, Limit, Locator, LocatorKey, OnLimit,
+    Place, Policy, Readmitted, Record, Standing, Start, Started, Stopped, Stream, StreamId, Target,
+    Terms, Timestamp, UserId, Which,
 };
 use streamgate_store::{LeaseStore, StoreError, Swap, Versioned, Write};
 
 use crate::clock::{Clock, instant};
+use crate::config::OnStoreFailure;
 use crate::metrics::{Ended, Metrics};
 
 /// How often one request may lose the race for its record before it gives up.
 const ATTEMPTS_MAX: u32 = 16;
+/// How many starts may be in doubt at once. The oldest of more are left to silence.
+const IN_DOUBT_MAX: usize = 4096;
 
 /// Decides over streams. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Limiter(Arc<Parts>);
+pub(crate) struct Limiter(Arc<Parts>, Arc<Mutex<InDoubt>>);
+
+/// Starts of which the store did not say whether it has them, and which were answered with an
+/// error: nobody knows the names of their streams, so nobody else would ever stop them.
+type InDoubt = VecDeque<(UserId, StreamId)>;
 
 pub(crate) struct Parts {
     pub(crate) store: Arc<dyn LeaseStore>,
@@ -29,6 +39,15 @@ pub(crate) struct Parts {
     /// The terms of clients that send heartbeats.
     pub(crate) terms: Terms,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) on_store_failure: OnStoreFailure,
+}
+
+/// An answer, and whether the store gave it. While it is away, what stands in for it is
+/// provisional: nobody looked at the limit.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer<T> {
+    Decided(T),
+    Provisional(Place),
 }
 
 /// What a new stream is called.
@@ -61,7 +80,7 @@ type Decided<T> = (T, Option<Write>);
 
 impl Limiter {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self(Arc::new(parts), Arc::default())
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -77,21 +96,71 @@ impl Limiter {
     }
 
     /// Starts a stream.
-    pub(crate) async fn start(&self, call: StartCall) -> Result<Started, StoreError> {
+    pub(crate) async fn start(&self, call: StartCall) -> Result<Answer<Started>, StoreError> {
+        let is_ours_alone = matches!(call.naming, Naming::Minted);
         let (at, request, policy) = self.prepare(call);
-        let started = self
-            .decide(at, |record, now| {
-                let started = record.start(&request, &policy, now);
-                let write = match &started {
-                    Started::Admitted { .. } => Some(Write::Durable),
-                    Started::Same(_) => Some(Write::Soft),
-                    Started::Over(_) | Started::Denied(_) => None,
-                };
-                (started, write)
-            })
-            .await?;
-        self.0.metrics.started(&started);
-        Ok(started)
+        let decided = self.decide(at, |record, now| {
+            let started = record.start(&request, &policy, now);
+            let write = match &started {
+                // The start that it repeats may have been refused by the replicas or the disk.
+                Started::Admitted { .. } | Started::Same(_) => Some(Write::Durable),
+                Started::Over(_) | Started::Denied(_) => None,
+            };
+            (started, write)
+        });
+        match decided.await {
+            Ok(started) => {
+                self.0.metrics.started(&started);
+                Ok(Answer::Decided(started))
+            }
+            Err(error) if is_away(&error) => match self.0.on_store_failure {
+                OnStoreFailure::Admit => Ok(Answer::Provisional(self.admit(&request, &policy))),
+                OnStoreFailure::Deny => {
+                    if is_ours_alone {
+                        self.doubt(request.user, request.id);
+                    }
+                    Err(error)
+                }
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    fn admit(&self, request: &Start, policy: &Policy) -> Place {
+        self.0.metrics.admitted_provisionally();
+        let started = Record::default().start(request, policy, self.0.clock.now());
+        let Started::Admitted { place, .. } = started else {
+            unreachable!("an empty record has room")
+        };
+        place
+    }
+
+    fn doubt(&self, user: UserId, id: StreamId) {
+        let mut in_doubt = self.1.lock();
+        if in_doubt.len() == IN_DOUBT_MAX {
+            in_doubt.pop_front();
+        }
+        in_doubt.push_back((user, id));
+    }
+
+    /// Makes sure that no start that was answered with an error has a place, as far as the store
+    /// can say that now.
+    pub(crate) async fn settle(&self) {
+        loop {
+            let next = self.1.lock().pop_front();
+            let Some((user, id)) = next else { return };
+            let target = Target {
+                user: Some(&user),
+                id: &id,
+            };
+            // Nobody hears of it, so nobody counts it: a late start is refused by this.
+            let stopped = self.decide(self.locator_of(&user), |record, now| {
+                (record.stop(target, now), Some(Write::Durable))
+            });
+            if stopped.await.is_err() {
+                return self.doubt(user, id);
+            }
+        }
     }
 
     /// Whether a start would be admitted.
@@ -101,30 +170,69 @@ impl Limiter {
         Ok(record.admission(&request, &policy, self.0.clock.now()))
     }
 
-    /// Renews a lease.
+    /// Renews a lease. With a claim, a stream that the store knows nothing of is entered; and
+    /// while the store is away, the heartbeat is forgiven.
     pub(crate) async fn heartbeat(
         &self,
         target: Target<'_>,
         beat: &Heartbeat,
-    ) -> Result<Beat, StoreError> {
-        let beat = match self.locator(target) {
-            None => Beat::Unknown,
-            Some(at) => {
-                self.decide(at, |record, now| {
-                    let beat = record.heartbeat(target, beat, self.0.terms, now);
-                    let write = match &beat {
-                        Beat::Renewed(_) => Some(Write::Soft),
-                        // A crash must give neither a place nor a lease of hours back.
-                        Beat::Joined(_) | Beat::Resumed(_) => Some(Write::Durable),
-                        Beat::Over(_) | Beat::Unknown => None,
-                    };
-                    (beat, write)
-                })
-                .await?
-            }
+        claim: Option<&Claim>,
+    ) -> Result<Answer<Readmitted>, StoreError> {
+        let terms = self.0.terms;
+        let Some(at) = self.locator(target) else {
+            return Ok(Answer::Decided(Readmitted::Known(Beat::Unknown)));
         };
-        self.0.metrics.heartbeat(&beat);
-        Ok(beat)
+        let decided = self.decide(at, |record, now| {
+            let readmitted = match claim {
+                Some(claim) => record.readmit(claim, beat, terms, now),
+                None => Readmitted::Known(record.heartbeat(target, beat, terms, now)),
+            };
+            let write = match &readmitted {
+                Readmitted::Known(Beat::Renewed(_)) => Some(Write::Soft),
+                // A crash must give neither a place nor a lease of hours back.
+                Readmitted::Known(Beat::Joined(_) | Beat::Resumed(_))
+                | Readmitted::Entered { .. } => Some(Write::Durable),
+                Readmitted::Known(Beat::Fresh(_) | Beat::Over(_) | Beat::Unknown)
+                | Readmitted::Denied(_) => None,
+            };
+            (readmitted, write)
+        });
+        match (decided.await, claim) {
+            (Ok(readmitted), _) => {
+                self.0.metrics.heartbeat(&readmitted);
+                Ok(Answer::Decided(readmitted))
+            }
+            (Err(error), Some(claim)) if is_away(&error) => {
+                self.0.metrics.forgave();
+                let now = self.0.clock.now();
+                let entered = Record::default().readmit(claim, beat, terms, now);
+                let Readmitted::Entered { place, .. } = entered else {
+                    unreachable!("an empty record has room")
+                };
+                Ok(Answer::Provisional(place))
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Whether a stream is live. One that its player can prove is, as far as nobody knows better.
+    pub(crate) async fn check(
+        &self,
+        user: &UserId,
+        id: &StreamId,
+        claim: Option<&Claim>,
+    ) -> Result<bool, StoreError> {
+        match self.load(self.locator_of(user)).await {
+            Ok(Versioned { record, .. }) => {
+                Ok(match record.standing(user, id, self.0.clock.now()) {
+                    Standing::Live => true,
+                    Standing::Over => false,
+                    Standing::Unknown => claim.is_some(),
+                })
+            }
+            Err(error) if is_away(&error) && claim.is_some() => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends a stream for its player.
@@ -245,8 +353,15 @@ impl Limiter {
         at: Locator,
         mut act: impl FnMut(&mut Record, Timestamp) -> Decided<T>,
     ) -> Result<T, StoreError> {
-        let (loaded, mut began) = self.load_timed(at).await;
-        let mut seen = loaded?;
+        let recalled = self.0.store.recall(at);
+        let mut is_guess = recalled.is_some();
+        let (mut seen, mut began) = match recalled {
+            Some(guess) => (guess, instant()),
+            None => {
+                let (loaded, began) = self.load_timed(at).await;
+                (loaded?, began)
+            }
+        };
         for _ in 0..ATTEMPTS_MAX {
             let now = self.0.clock.at(began);
             let Versioned {
@@ -256,7 +371,13 @@ impl Limiter {
             let expired = next.expire(now);
             let (answer, write) = act(&mut next, now);
             let Some(write) = write else {
-                return Ok(answer);
+                if !std::mem::take(&mut is_guess) {
+                    return Ok(answer);
+                }
+                // A guess may be tried, but an answer does not rest on it.
+                let (loaded, loaded_at) = self.load_timed(at).await;
+                (seen, began) = (loaded?, loaded_at);
+                continue;
             };
             let swap = Swap {
                 at,
@@ -272,7 +393,7 @@ impl Limiter {
                     self.0.metrics.ended(Ended::Expired, expired);
                     return Ok(answer);
                 }
-                Err(StoreError::Conflict(current)) => seen = current,
+                Err(StoreError::Conflict(current)) => (seen, is_guess) = (current, false),
                 Err(error) => return Err(error),
             }
         }
@@ -280,6 +401,11 @@ impl Limiter {
             store: self.0.store.name(),
         })
     }
+}
+
+/// Whether somebody has to stand in for the store. While it has too much to do, it is there.
+fn is_away(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable { .. })
 }
 
 /// 62 bits that nobody can guess, for an id that we mint: of the thread's ChaCha12, which the

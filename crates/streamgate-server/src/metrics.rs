@@ -17,7 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use streamgate_core::{Beat, Started};
+use streamgate_core::{Beat, Readmitted, Started};
 
 use self::streams_per_user::StreamsPerUser;
 use crate::auth::KeyUse;
@@ -133,6 +133,10 @@ struct Beats {
     resumed: Counter,
     over: Counter,
     unknown: Counter,
+    fresh: Counter,
+    readmitted: Counter,
+    denied: Counter,
+    forgiven: Counter,
 }
 
 impl Beats {
@@ -144,6 +148,10 @@ impl Beats {
             resumed: outcome("resumed"),
             over: outcome("over"),
             unknown: outcome("unknown"),
+            fresh: outcome("fresh"),
+            readmitted: outcome("readmitted"),
+            denied: outcome("denied"),
+            forgiven: outcome("forgiven"),
         }
     }
 }
@@ -338,16 +346,33 @@ impl Metrics {
         self.starts.get_or_create(&Outcome { outcome }).inc();
     }
 
-    pub(crate) fn heartbeat(&self, beat: &Beat) {
+    /// A start that was admitted although the store is away.
+    pub(crate) fn admitted_provisionally(&self) {
+        let outcome = "provisional";
+        self.starts.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub(crate) fn heartbeat(&self, readmitted: &Readmitted) {
         let beats = &self.heartbeats;
-        let counter = match beat {
-            Beat::Renewed(_) => &beats.renewed,
-            Beat::Joined(_) => &beats.joined,
-            Beat::Resumed(_) => &beats.resumed,
-            Beat::Over(_) => &beats.over,
-            Beat::Unknown => &beats.unknown,
+        let counter = match readmitted {
+            Readmitted::Known(Beat::Renewed(_)) => &beats.renewed,
+            Readmitted::Known(Beat::Fresh(_)) => &beats.fresh,
+            Readmitted::Known(Beat::Joined(_)) => &beats.joined,
+            Readmitted::Known(Beat::Resumed(_)) => &beats.resumed,
+            Readmitted::Known(Beat::Over(_)) => &beats.over,
+            Readmitted::Known(Beat::Unknown) => &beats.unknown,
+            Readmitted::Entered { replaced, .. } => {
+                self.ended(Ended::Replaced, replaced.len());
+                &beats.readmitted
+            }
+            Readmitted::Denied(_) => &beats.denied,
         };
         counter.inc();
+    }
+
+    /// A heartbeat that was answered although the store is away.
+    pub(crate) fn forgave(&self) {
+        self.heartbeats.forgiven.inc();
     }
 
     pub(crate) fn ended(&self, cause: Ended, streams: usize) {

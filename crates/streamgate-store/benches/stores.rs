@@ -28,6 +28,7 @@ const HEARD: Timestamp = Timestamp::from_millis(1_000_020_000);
 const TERMS: Terms = Terms {
     lease: Duration::from_secs(90),
     heartbeat: Some(Duration::from_secs(20)),
+    renew_after: Duration::ZERO,
 };
 
 /// How many calls of [`LeaseStore::due`] go through the whole store.

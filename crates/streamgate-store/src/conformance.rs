@@ -198,6 +198,7 @@ pub(crate) fn policy(lease_seconds: u64) -> Policy {
         terms: Terms {
             lease: Duration::from_secs(lease_seconds),
             heartbeat: Some(Duration::from_secs(20)),
+            renew_after: Duration::ZERO,
         },
     }
 }

@@ -29,7 +29,7 @@ use self::committer::Committer;
 use self::data_dir::DataDir;
 use self::journal::{Journal, JournalError};
 use self::queue::Queue;
-use crate::store::{LeaseStore, StoreError, Swap, Versioned, Write};
+use crate::store::{EngineTime, LeaseStore, StoreError, Swap, Versioned, Write};
 use crate::table::Table;
 
 /// How many writes are taken in between two lines in the log.
@@ -169,8 +169,8 @@ impl LeaseStore for EmbeddedStore {
         Some(self.table.streams_len())
     }
 
-    fn ready(&self) -> Result<(), StoreError> {
-        self.queue.ready()
+    async fn ready(&self) -> Result<Option<EngineTime>, StoreError> {
+        self.queue.ready().map(|()| None)
     }
 
     async fn close(&self, now: Timestamp) -> Result<(), StoreError> {

@@ -18,7 +18,7 @@ use streamgate_core::{Locator, Timestamp};
 use tokio::sync::watch;
 
 use crate::conformance::Random;
-use crate::store::{LeaseStore, StoreError, Swap, Versioned};
+use crate::store::{EngineTime, LeaseStore, StoreError, Swap, Versioned};
 
 /// What happens to one swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ struct State {
     script: VecDeque<Fault>,
     acts: VecDeque<Act>,
     is_down: bool,
+    guess: Option<Versioned>,
     loads: usize,
     swaps: usize,
 }
@@ -63,6 +64,7 @@ impl Flaky {
             script: VecDeque::new(),
             acts: VecDeque::new(),
             is_down: false,
+            guess: None,
             loads: 0,
             swaps: 0,
         };
@@ -97,6 +99,11 @@ impl Flaky {
     /// While it is down, every load and swap fails and the store is not ready.
     pub fn set_down(&self, is_down: bool) {
         self.state.lock().is_down = is_down;
+    }
+
+    /// From now on this is what is recalled of every record, right or wrong.
+    pub fn recall_always(&self, guess: Versioned) {
+        self.state.lock().guess = Some(guess);
     }
 
     /// Loads and swaps wait until [`Flaky::release`].
@@ -157,6 +164,11 @@ impl LeaseStore for Flaky {
         self.below.name()
     }
 
+    fn recall(&self, at: Locator) -> Option<Versioned> {
+        let guess = self.state.lock().guess.clone();
+        guess.or_else(|| self.below.recall(at))
+    }
+
     async fn load(&self, at: Locator) -> Result<Versioned, StoreError> {
         self.state.lock().loads += 1;
         self.until_released().await;
@@ -196,9 +208,9 @@ impl LeaseStore for Flaky {
         self.below.streams_len()
     }
 
-    fn ready(&self) -> Result<(), StoreError> {
+    async fn ready(&self) -> Result<Option<EngineTime>, StoreError> {
         self.check_up()?;
-        self.below.ready()
+        self.below.ready().await
     }
 
     async fn close(&self, now: Timestamp) -> Result<(), StoreError> {

@@ -3,8 +3,14 @@
 //! A store keeps a [`Record`](streamgate_core::Record) under a locator and swaps it if it is
 //! unchanged. It knows nothing of limits.
 
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
 mod embedded;
+#[cfg(feature = "engine")]
+mod engine;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod store;
 mod table;
 
@@ -13,6 +19,10 @@ pub mod conformance;
 #[cfg(any(test, feature = "testing"))]
 pub mod flaky;
 
+#[cfg(feature = "dynamodb")]
+pub use dynamodb::{Capacity, DynamoDbStore, TableState};
 pub use embedded::{EmbeddedStore, OpenError, Opened};
 pub use memory::MemoryStore;
-pub use store::{BoxError, LeaseStore, StoreError, Swap, Version, Versioned, Write};
+#[cfg(feature = "redis")]
+pub use redis::{RedisStore, RedisUrl};
+pub use store::{BoxError, EngineTime, LeaseStore, StoreError, Swap, Version, Versioned, Write};

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use streamgate_core::{Locator, Timestamp};
 
-use crate::store::{LeaseStore, StoreError, Swap, Versioned};
+use crate::store::{EngineTime, LeaseStore, StoreError, Swap, Versioned};
 use crate::table::Table;
 
 /// Records in memory only, for trials and tests.
@@ -49,8 +49,8 @@ impl LeaseStore for MemoryStore {
         Some(self.table.streams_len())
     }
 
-    fn ready(&self) -> Result<(), StoreError> {
-        Ok(())
+    async fn ready(&self) -> Result<Option<EngineTime>, StoreError> {
+        Ok(None)
     }
 
     async fn close(&self, _: Timestamp) -> Result<(), StoreError> {

@@ -1,7 +1,9 @@
 //! The seam: what every store can do.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use streamgate_core::{DecodeError, Locator, Record, Timestamp};
+use streamgate_core::{DecodeError, Locator, Record, Timestamp, WallTime};
 
 /// Any error that caused another.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -13,6 +15,12 @@ pub struct Version(pub(crate) u64);
 impl Version {
     /// The version of a record that is not there.
     pub const ABSENT: Self = Self(0);
+
+    /// One that nobody has had, by chance: 63 bits.
+    #[cfg(feature = "engine")]
+    pub(crate) fn random() -> Self {
+        Self(rand::random::<u64>() | 1)
+    }
 }
 
 /// A record as it was read.
@@ -61,6 +69,25 @@ pub struct Swap<'a> {
     pub now: Timestamp,
 }
 
+/// What the clock of an engine showed: not before and not after these, at some instant between
+/// the question and its answer. The zero of the engine's clock is 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineTime {
+    /// Not before this.
+    pub earliest: Timestamp,
+    /// Not after this.
+    pub latest: Timestamp,
+}
+
+impl EngineTime {
+    /// How far a clock lies outside of this that shows `wall` now.
+    #[must_use]
+    pub fn apart_from(&self, wall: WallTime) -> Duration {
+        let wall = Timestamp::from_millis(wall.as_millis());
+        self.earliest.since(wall).max(wall.since(self.latest))
+    }
+}
+
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -93,6 +120,13 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// What people call it: the word of the `store` setting.
     fn name(&self) -> &'static str;
 
+    /// What was there when this node last looked, or that it may never have been anything: good
+    /// enough to try a swap, which saves a round trip, and for nothing else. A store that answers
+    /// `None` is asked instead.
+    fn recall(&self, _: Locator) -> Option<Versioned> {
+        None
+    }
+
     /// Reads a record. What it shows may not be durable yet; a decision that says "yes" because
     /// of it goes through [`LeaseStore::swap`], which waits.
     ///
@@ -117,11 +151,12 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// where only the engine behind it could tell.
     fn streams_len(&self) -> Option<usize>;
 
-    /// Whether the store can take durable writes now.
+    /// Whether the store can take durable writes now; and what an engine that several nodes share
+    /// has on its clock, since they must agree on the time.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it can't.
-    fn ready(&self) -> Result<(), StoreError>;
+    async fn ready(&self) -> Result<Option<EngineTime>, StoreError>;
 
     /// Finishes what waits and lets go of the store, at the end of the process.
     ///

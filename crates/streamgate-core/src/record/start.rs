@@ -4,9 +4,9 @@ use alloc::vec::Vec;
 
 use crate::account::{Account, Cause};
 use crate::id::StreamId;
-use crate::outcome::{Admission, Denial, Started};
-use crate::policy::{Limit, Policy};
-use crate::request::{OnLimit, Start};
+use crate::outcome::{Admission, Beat, Denial, Over, Readmitted, Started};
+use crate::policy::{Limit, Policy, Terms};
+use crate::request::{Admitted, Claim, Heartbeat, OnLimit, Start};
 use crate::stream::{Lease, Playback, Stream, StreamState};
 use crate::time::Timestamp;
 
@@ -47,6 +47,76 @@ pub(super) fn admission(
         },
         Err(denial) => Admission::Closed(denial),
     }
+}
+
+/// Enters a stream of which nobody knows, and of which its player can prove that it was admitted.
+pub(super) fn readmit(
+    account: &mut Account,
+    claim: &Claim,
+    beat: &Heartbeat,
+    terms: Terms,
+    now: Timestamp,
+) -> Readmitted {
+    let request = Start {
+        user: claim.user.clone(),
+        id: claim.id.clone(),
+        device: claim.device.clone(),
+        content: beat.content.clone(),
+        replace: Vec::new(),
+        on_limit: OnLimit::Deny,
+        started_at: claim.started_at,
+    };
+    let is_later = |stream: &&Stream| claim.started_at < stream.started_at;
+    let successor = account.streams.iter().filter(is_later);
+    if let Some(stream) = successor.into_iter().find(|it| yields_to(it, &request)) {
+        let by = stream.id.clone();
+        return Readmitted::Known(Beat::Over(Over::Replaced { by }));
+    }
+    // What is known of the user is newer than what the token says.
+    let limit = if account.is_empty() {
+        claim.limit
+    } else {
+        account.limit
+    };
+    let replaced = match (
+        streams_to_replace(account, &request, limit, now),
+        claim.admitted,
+    ) {
+        (Ok(replaced), _) => replaced,
+        (Err(denial), Admitted::Provisionally) => return Readmitted::Denied(denial),
+        (Err(denial), Admitted::ByStore) => match younger(&denial, claim) {
+            Some(replaced) => replaced,
+            None => return Readmitted::Denied(denial),
+        },
+    };
+    let policy = Policy { limit, terms };
+    let Started::Admitted {
+        mut place,
+        replaced,
+    } = admit(account, &request, &policy, replaced, now)
+    else {
+        unreachable!("to admit is all that it does")
+    };
+    // Where it stood before.
+    if let Some(mut stream) = account.streams.pop() {
+        stream.playback = beat.playback.unwrap_or_default();
+        place.stream = stream.clone();
+        let earlier = |other: &Stream| other.started_at <= stream.started_at;
+        let index = account.streams.iter().take_while(|it| earlier(it)).count();
+        account.streams.insert(index, stream);
+    }
+    Readmitted::Entered { place, replaced }
+}
+
+/// The holders that must go for a stream that started before them: the youngest, one more than
+/// the limit lets stay. `None` when that would end one that started earlier.
+fn younger(denial: &Denial, claim: &Claim) -> Option<Vec<StreamId>> {
+    let excess = (denial.holders.len() + 1).saturating_sub(denial.limit.as_len());
+    let mut holders: Vec<&Stream> = denial.holders.iter().collect();
+    holders.sort_by_key(|stream| core::cmp::Reverse(stream.started_at));
+    holders.truncate(excess);
+    let all_later = holders.iter().all(|it| claim.started_at < it.started_at);
+    all_later.then(|| holders.into_iter().map(|it| it.id.clone()).collect())
 }
 
 /// Which streams must go for the new one to have its place: those that the viewer chose and

@@ -42,6 +42,7 @@ fn a_patience_longer_than_the_lease_ends_with_it() {
         let terms = Terms {
             lease: millis(lease),
             heartbeat: Some(millis(heartbeat)),
+            renew_after: core::time::Duration::ZERO,
         };
         let mut record = Record::default();
         record.start(&a_start("1", "a"), &policy(1, terms), at("0"));

@@ -117,7 +117,9 @@ fn a_heartbeat_tells_what_changed() {
         id: &id,
     };
     let mut beat = |beat: Heartbeat, time| match record.heartbeat(target, &beat, TERMS, at(time)) {
-        Beat::Renewed(place) | Beat::Joined(place) | Beat::Resumed(place) => place,
+        Beat::Renewed(place) | Beat::Fresh(place) | Beat::Joined(place) | Beat::Resumed(place) => {
+            place
+        }
         no @ (Beat::Over(_) | Beat::Unknown) => panic!("{no:?}"),
     };
 

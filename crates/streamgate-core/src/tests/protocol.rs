@@ -92,6 +92,7 @@ impl Protocol {
                 Reclaim::Never => None,
                 Reclaim::AfterSilence => Some(TICK),
             },
+            renew_after: core::time::Duration::ZERO,
         }
     }
 

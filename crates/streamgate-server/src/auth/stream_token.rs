@@ -19,7 +19,10 @@ use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
-use streamgate_core::{DeviceText, ENDING_MEMORY, Place, StreamId, UserId, WallTime};
+use streamgate_core::{
+    Admitted, Claim, Device, DeviceText, ENDING_MEMORY, Limit, LocatorKey, Place, StreamId, UserId,
+    WallTime,
+};
 
 use super::{DirectoryLock, Stamp, from_hex, hex, write_private};
 use crate::config::JwtAlgorithm;
@@ -33,10 +36,15 @@ const SIGNS: Duration = Duration::from_secs(30 * 86_400);
 const KEPT: Duration = Duration::from_secs(60 * 86_400);
 /// How far the clocks of nodes may lie apart.
 const LEEWAY_SECONDS: u64 = 60;
+/// How long after it was minted a token lets its stream in where nobody knows it: a minute less
+/// than an ending is remembered, for clocks that differ.
+const CLAIM_MAX: Duration = Duration::from_secs(ENDING_MEMORY.as_secs() - LEEWAY_SECONDS);
+/// What the key is derived for that nodes have in common without a file.
+const SHARED: &[u8] = b"streamgate stream tokens 1";
 /// How long a token may be, in bytes: names have bounds, so no longer one is ours.
 const TOKEN_MAX: usize = 4096;
 /// How long most tokens are at the most.
-const TOKEN_BYTES: usize = 384;
+const TOKEN_BYTES: usize = 512;
 const SECRET_BYTES: usize = 32;
 const FORMAT: u8 = 1;
 
@@ -46,12 +54,40 @@ pub(crate) struct StreamProof {
     pub(crate) user: UserId,
     pub(crate) stream: StreamId,
     issued_at_seconds: u64,
+    /// All that its token says.
+    claims: Vec<u8>,
 }
 
 impl StreamProof {
     /// How long ago its token was minted.
     pub(crate) fn age(&self, now: WallTime) -> Duration {
         Duration::from_secs((now.as_millis() / 1000).saturating_sub(self.issued_at_seconds))
+    }
+
+    /// What it proves where nobody knows the stream. An ending is remembered for as long as this
+    /// counts, so that no token brings back what ended after it was minted.
+    pub(crate) fn claim(&self, now: WallTime) -> Option<Claim> {
+        if CLAIM_MAX <= self.age(now) {
+            return None;
+        }
+        let said: Admission<'_> = serde_json::from_slice(&self.claims).ok()?;
+        let text = |it: Option<Cow<'_, str>>| it.and_then(|it| DeviceText::parse(&it).ok());
+        Some(Claim {
+            user: self.user.clone(),
+            id: self.stream.clone(),
+            device: Device {
+                id: text(said.dev),
+                name: text(said.dnm),
+                kind: text(said.dty),
+            },
+            started_at: WallTime::from_millis(said.sat),
+            limit: Limit::new(said.lim)?,
+            admitted: if said.prv {
+                Admitted::Provisionally
+            } else {
+                Admitted::ByStore
+            },
+        })
     }
 }
 
@@ -66,15 +102,41 @@ pub(crate) enum TokenKeysError {
     Made,
 }
 
-/// What a token says: user, stream and device, and from when until when, in seconds since 1970.
+/// What a token says: user, stream and device, how it was admitted, and from when until when, in
+/// seconds since 1970.
 #[derive(Serialize)]
 struct Claims<'a> {
     sub: &'a str,
     sid: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     dev: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dnm: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dty: Option<&'a str>,
+    /// When the stream was admitted, in milliseconds since 1970.
+    sat: u64,
+    lim: u8,
+    /// Whether it was admitted without asking the store.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    prv: bool,
     iat: u64,
     exp: u64,
+}
+
+/// What of it is needed to enter the stream again.
+#[derive(Deserialize)]
+struct Admission<'a> {
+    #[serde(borrow, default)]
+    dev: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    dnm: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    dty: Option<Cow<'a, str>>,
+    sat: u64,
+    lim: u8,
+    #[serde(default)]
+    prv: bool,
 }
 
 /// What of it is needed to take it.
@@ -111,6 +173,8 @@ struct KeptKey {
 pub(crate) struct StreamTokens {
     path: Option<PathBuf>,
     algorithm: JwtAlgorithm,
+    /// Whether there is nothing to refresh.
+    is_derived: bool,
     state: RwLock<State>,
 }
 
@@ -157,22 +221,53 @@ impl StreamTokens {
         Ok(Self {
             path: path.map(Path::to_owned),
             algorithm,
+            is_derived: false,
             state: RwLock::new(state),
+        })
+    }
+
+    /// One key for HS256 that all nodes with this secret have. It is never replaced.
+    pub(crate) fn derived(secret: &LocatorKey) -> Result<Self, TokenKeysError> {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let key = hmac::sign(&secret, SHARED);
+        let page = Page {
+            keys: vec![KeptKey {
+                kid: "shared".into(),
+                algorithm: name_of(JwtAlgorithm::Hs256).into(),
+                secret: hex(key.as_ref()),
+                created_at_ms: 0,
+            }],
+            ..Page::EMPTY
+        };
+        Ok(Self {
+            path: None,
+            algorithm: JwtAlgorithm::Hs256,
+            is_derived: true,
+            state: RwLock::new(State::new(
+                Stamp::default(),
+                page,
+                Path::new("locator_key"),
+            )?),
         })
     }
 
     /// A token for a stream that has its place. It lasts until nothing is remembered of the
     /// stream any more; heartbeats bring new ones.
-    pub(crate) fn mint(&self, place: &Place, now: WallTime) -> String {
+    pub(crate) fn mint(&self, place: &Place, admitted: Admitted, now: WallTime) -> String {
         let seconds = now.as_millis() / 1000;
         let lease = &place.stream.lease;
         let lasts = lease.expires_at().since(lease.heard_at()) + ENDING_MEMORY;
-        let device = place.stream.device.id.as_ref();
+        let device = &place.stream.device;
         let mut minted = [0; StreamId::MINTED_LEN];
         let claims = Claims {
             sub: place.user.as_str(),
             sid: place.stream.id.text(&mut minted),
-            dev: device.map(DeviceText::as_str),
+            dev: device.id.as_ref().map(DeviceText::as_str),
+            dnm: device.name.as_ref().map(DeviceText::as_str),
+            dty: device.kind.as_ref().map(DeviceText::as_str),
+            sat: place.stream.started_at.as_millis(),
+            lim: place.limit.get(),
+            prv: admitted == Admitted::Provisionally,
             iat: seconds,
             exp: seconds + lasts.as_secs(),
         };
@@ -200,10 +295,18 @@ impl StreamTokens {
         let bytes = key.verified(token)?;
         let said: Said<'_> = serde_json::from_slice(&bytes).ok()?;
         let is_over = said.exp.saturating_add(LEEWAY_SECONDS) <= now.as_millis() / 1000;
-        (!is_over).then_some(StreamProof {
-            user: UserId::parse(&said.sub).ok()?,
-            stream: StreamId::parse(&said.sid).ok()?,
+        if is_over {
+            return None;
+        }
+        let (user, stream) = (
+            UserId::parse(&said.sub).ok()?,
+            StreamId::parse(&said.sid).ok()?,
+        );
+        Some(StreamProof {
+            user,
+            stream,
             issued_at_seconds: said.iat,
+            claims: bytes,
         })
     }
 
@@ -230,7 +333,8 @@ impl StreamTokens {
         let is_current = {
             let state = self.state.read();
             let stamp = self.path.as_deref().map(Stamp::of).unwrap_or_default();
-            stamp == state.stamp && !state.page.is_stale(self.algorithm, now)
+            let is_stale = state.page.is_stale(self.algorithm, now);
+            self.is_derived || (stamp == state.stamp && !is_stale)
         };
         if is_current {
             return;

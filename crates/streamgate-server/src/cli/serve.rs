@@ -1,21 +1,24 @@
 //! `streamgate serve`: from the configuration to a running service, and back in order.
 
+mod kept;
+
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use streamgate_core::{LocatorKey, Terms, Timestamp};
-use streamgate_store::{EmbeddedStore, LeaseStore, MemoryStore, Opened};
+use streamgate_core::Terms;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing_subscriber::filter::LevelFilter;
 
+use self::kept::Kept;
 use super::{ServeArgs, print};
 use crate::auth::{Auth, AuthError};
-use crate::clock::{Clock, SystemClock};
 use crate::config::{AuthMode, Config, LogConfig, LogFormat, LogLevel, StoreKind};
+use crate::engine;
 use crate::http::{self, Api, listener};
 use crate::limiter::{self, Limiter};
 use crate::metrics::Metrics;
@@ -37,7 +40,6 @@ pub(super) fn serve(args: &ServeArgs) -> anyhow::Result<()> {
 
 async fn run(config: &Config) -> anyhow::Result<()> {
     let draining = CancellationToken::new();
-    let tasks = TaskTracker::new();
     // Signals first: a stop during a long start is a stop.
     TaskTracker::new().spawn(follow_signals(draining.clone())?);
 
@@ -45,37 +47,20 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let listener = listener.with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     let tls = Tls::open(&config.tls).map_err(Refused::Tls)?.map(Arc::new);
-    let (store, key, start) = open_store(config)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::starting_at(start));
+    let kept = Kept::open(config, &draining).await?;
+    let (store, clock) = (Arc::clone(&kept.store), kept.clock());
     let auth = Auth::open(config, clock.wall()).map_err(Refused::Auth)?;
     let auth = Arc::new(auth);
-    let metrics = Arc::new(Metrics::new());
-    let limiter = Limiter::new(limiter::Parts {
-        store: Arc::clone(&store),
-        clock: Arc::clone(&clock),
-        key,
-        terms: Terms {
-            lease: config.heartbeat.lease,
-            heartbeat: Some(config.heartbeat.interval),
-        },
-        metrics: Arc::clone(&metrics),
-    });
-    let api = Api::new(http::Parts {
-        limiter: limiter.clone(),
-        metrics,
-        starts: http::StartBound::new(&config.http),
-        auth: Arc::clone(&auth),
-        limit: config.limit,
-        plans: config.plans.clone(),
-        seed_terms: Terms {
-            lease: config.seed.lease,
-            heartbeat: None,
-        },
-        draining: draining.clone(),
-    });
+    let api = api(config, &kept, Arc::clone(&auth), draining.clone());
 
-    let ending = CancellationToken::new();
-    tasks.spawn(sweeper::sweep(limiter, ending.clone()));
+    let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
+    let limiter = api.limiter();
+    tasks.spawn(engine::follow(
+        limiter.clone(),
+        kept.engine_clock(),
+        ending.clone(),
+    ));
+    tasks.spawn(sweeper::sweep(limiter.clone(), ending.clone()));
     let (following, telling, files) = (ending.clone(), Arc::clone(&clock), Arc::clone(&auth));
     tasks.spawn(async move { files.follow(&*telling, following).await });
     // So that the first players find them, if the issuer answers.
@@ -92,7 +77,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         http::router(&api, &config.http, &config.cors_origins),
         tls,
         &config.http,
-        draining.clone(),
+        draining,
     )
     .await;
 
@@ -108,6 +93,37 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The API over a store.
+fn api(config: &Config, kept: &Kept, auth: Arc<Auth>, draining: CancellationToken) -> Api {
+    let metrics = Arc::new(Metrics::new());
+    let limiter = Limiter::new(limiter::Parts {
+        store: Arc::clone(&kept.store),
+        clock: kept.clock(),
+        key: kept.key.clone(),
+        terms: Terms {
+            lease: config.heartbeat.lease,
+            heartbeat: Some(config.heartbeat.interval),
+            renew_after: config.heartbeat.renew_after,
+        },
+        metrics: Arc::clone(&metrics),
+        on_store_failure: config.on_store_failure,
+    });
+    Api::new(http::Parts {
+        limiter,
+        metrics,
+        starts: http::StartBound::new(&config.http),
+        auth,
+        limit: config.limit,
+        plans: config.plans.clone(),
+        seed_terms: Terms {
+            lease: config.seed.lease,
+            heartbeat: None,
+            renew_after: Duration::ZERO,
+        },
+        draining,
+    })
+}
+
 /// What was configured to tell callers apart can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
@@ -115,43 +131,6 @@ pub(super) enum Refused {
     Auth(AuthError),
     #[error("{0:#}")]
     Tls(anyhow::Error),
-}
-
-fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn LeaseStore>, LocatorKey, Timestamp)> {
-    match config.store {
-        StoreKind::Memory => {
-            let key = config.locator_key.clone().map_or_else(random_key, Ok)?;
-            Ok((Arc::new(MemoryStore::new()), key, Timestamp::default()))
-        }
-        StoreKind::Embedded => {
-            let opened = EmbeddedStore::open(&config.data_dir, config.locator_key.clone())?;
-            let Opened {
-                store,
-                key,
-                watermark,
-                records,
-                streams,
-                was_closed,
-            } = opened;
-            if was_closed {
-                tracing::info!(records, streams, "the data directory is open");
-            } else {
-                tracing::warn!(
-                    records,
-                    streams,
-                    "the data directory was not closed in order; what was acknowledged is there, \
-                     a last write that was not is taken back"
-                );
-            }
-            Ok((Arc::new(store), key, watermark))
-        }
-    }
-}
-
-fn random_key() -> anyhow::Result<LocatorKey> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).context("no random bytes for a locator key")?;
-    Ok(LocatorKey::from_bytes(bytes))
 }
 
 /// The first signal drains, the second one ends the process.
@@ -187,6 +166,8 @@ fn greet(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
     let keeps = match config.store {
         StoreKind::Embedded => format!("data in {}", config.data_dir.display()),
         StoreKind::Memory => "data in memory only".to_owned(),
+        StoreKind::Redis => "data in Redis".to_owned(),
+        StoreKind::DynamoDb => format!("data in table {} of DynamoDB", config.store_table),
     };
     let scheme = match config.tls.certificate_file {
         Some(_) => "https",

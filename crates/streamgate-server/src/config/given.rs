@@ -43,6 +43,13 @@ pub(crate) fn is_private(url: &str) -> bool {
     }
 }
 
+/// Whether a URL has a user or a password before its host.
+pub(super) fn has_login(url: &str) -> bool {
+    let (_scheme, rest) = url.split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.contains('@')
+}
+
 impl<'a> Given<'a> {
     /// A value from a TOML document.
     pub(super) fn value(name: &'a str, value: DeValue<'a>) -> Self {
@@ -121,6 +128,15 @@ impl<'a> Given<'a> {
             .filter(|it| !it.is_empty() && !it.contains(char::is_control))
             .map(str::to_owned)
             .ok_or_else(|| self.unfit("a string"))
+    }
+
+    /// The name of a table of DynamoDB (its API reference, `CreateTable`).
+    pub(super) fn table_name(&self) -> Result<String, Unfit> {
+        let known = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        self.string()
+            .filter(|it| (3..=255).contains(&it.len()) && it.bytes().all(known))
+            .map(str::to_owned)
+            .ok_or_else(|| self.unfit("3 to 255 characters of [A-Za-z0-9._-]"))
     }
 
     /// Where something is fetched from: over the network only by HTTPS.

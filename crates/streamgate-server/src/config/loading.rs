@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use streamgate_store::RedisUrl;
 use toml::de::DeTable;
 
-use super::given::{Given, is_private};
+use super::given::{Given, has_login, is_private};
 use super::mistake::{Mistake, Mistakes, Origin, shortened, suggestion};
 use super::page::Page;
 use super::settings::{SETTINGS, Setting, VARIABLE_PREFIX, flag_of_name, variable_of_name};
-use super::{AuthMode, Config};
+use super::{AuthMode, Config, JwtAlgorithm, StoreKind};
 
 /// A configuration with some of its sources read.
 pub(super) struct Loading {
@@ -127,10 +128,14 @@ impl Loading {
     /// Checks what concerns several settings at once.
     fn check_across(&mut self) {
         let heartbeat = &self.config.heartbeat;
-        let silence = heartbeat.interval * 3 / 2;
+        let silence = heartbeat.interval * 3 / 2 + heartbeat.renew_after;
         if heartbeat.lease <= silence {
+            let and = match heartbeat.renew_after.as_secs() {
+                0 => String::new(),
+                seconds => format!(" and renew_after_seconds ({seconds})"),
+            };
             let message = format!(
-                "heartbeat.lease_seconds must be longer than 1.5 heartbeats ({} seconds), not {}",
+                "heartbeat.lease_seconds must be longer than 1.5 heartbeats{and} ({} seconds), not {}",
                 silence.as_secs_f64(),
                 heartbeat.lease.as_secs(),
             );
@@ -160,7 +165,65 @@ impl Loading {
             let message = "client certificates are only asked for with auth = \"required\"";
             self.reject_of(&["tls.client_ca_file"], message.to_owned());
         }
+        self.check_store();
         self.check_jwt();
+    }
+
+    /// Checks that the store has what it needs, and that all its nodes can understand each other.
+    fn check_store(&mut self) {
+        let Config {
+            store, store_url, ..
+        } = &self.config;
+        let is_shared = match (store, store_url) {
+            (StoreKind::Embedded | StoreKind::Memory, None) => false,
+            (StoreKind::Embedded | StoreKind::Memory, Some(_)) => {
+                let message = "store_url is for store = \"redis\" and \"dynamodb\"".to_owned();
+                self.reject_of(&["store_url", "store"], message);
+                return;
+            }
+            (StoreKind::Redis, None) => {
+                let message = "store = \"redis\" needs store_url, such as redis://127.0.0.1:6379";
+                self.reject_of(&["store"], message.to_owned());
+                return;
+            }
+            (StoreKind::Redis, Some(url)) => {
+                if let Err(error) = url.parse::<RedisUrl>() {
+                    self.reject_of(&["store_url"], format!("store_url {error}"));
+                    return;
+                }
+                true
+            }
+            (StoreKind::DynamoDb, url) => {
+                let is_endpoint = |it: &String| {
+                    let uri = it.parse::<http::Uri>().ok();
+                    uri.is_some_and(|it| it.authority().is_some() && it.scheme().is_some())
+                };
+                if !url.iter().all(is_endpoint) {
+                    let message = "store_url must be the http:// or https:// URL of an endpoint";
+                    self.reject_of(&["store_url"], message.to_owned());
+                    return;
+                }
+                true
+            }
+        };
+        let by_flag = matches!(self.origins.get("store_url"), Some(Some(Origin::Flag(_))));
+        if by_flag && store_url.as_deref().is_some_and(has_login) {
+            let message =
+                "every user of the machine sees a password there: set STREAMGATE_STORE_URL \
+                           or a file"
+                    .to_owned();
+            self.reject_of(&["store_url"], message);
+        }
+        if is_shared && self.config.locator_key.is_none() {
+            let message = "its nodes must share a secret: set locator_key (STREAMGATE_LOCATOR_KEY) \
+                           to the same 32 hex digits on all, as `openssl rand -hex 16` prints";
+            self.reject_of(&["store"], message.to_owned());
+        }
+        let tokens = &self.config.tokens;
+        if is_shared && tokens.algorithm != JwtAlgorithm::Hs256 && tokens.keys_file.is_none() {
+            let message = "its nodes must share their keys: set tokens.keys_file".to_owned();
+            self.reject_of(&["tokens.algorithm"], message);
+        }
     }
 
     /// Checks that it is clear whose tokens are taken, and by which keys.

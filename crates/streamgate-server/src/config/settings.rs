@@ -5,7 +5,7 @@ use toml::Value;
 
 use super::given::{Given, Unfit};
 use super::shown::{limits, origins, path, secret, text, url, whole, word, words};
-use super::{AuthMode, Config, JwtAlgorithm, LogFormat, LogLevel, StoreKind};
+use super::{AuthMode, Config, JwtAlgorithm, LogFormat, LogLevel, OnStoreFailure, StoreKind};
 use crate::auth::Scope;
 
 /// One thing that can be set.
@@ -42,6 +42,26 @@ pub(super) const SETTINGS: &[Setting] = &[
         |c| Some(word(STORE_KINDS, &c.store)),
     ),
     Setting::new(
+        "store_url",
+        |c, given| put(&mut c.store_url, given.words().map(Some)),
+        |c| c.store_url.as_deref().map(url),
+    ),
+    Setting::new(
+        "store_table",
+        |c, given| put(&mut c.store_table, given.table_name()),
+        |c| Some(text(&c.store_table)),
+    ),
+    Setting::new(
+        "wait_replicas",
+        |c, given| put(&mut c.wait_replicas, given.count(0..=16, "replicas")),
+        |c| Some(whole(c.wait_replicas)),
+    ),
+    Setting::new(
+        "on_store_failure",
+        |c, given| put(&mut c.on_store_failure, given.choice(ON_STORE_FAILURE)),
+        |c| Some(word(ON_STORE_FAILURE, &c.on_store_failure)),
+    ),
+    Setting::new(
         "data_dir",
         |c, given| put(&mut c.data_dir, given.path()),
         |c| Some(path(&c.data_dir)),
@@ -73,6 +93,11 @@ pub(super) const SETTINGS: &[Setting] = &[
         "heartbeat.lease_seconds",
         |c, given| put(&mut c.heartbeat.lease, given.seconds(10..=86_400)),
         |c| Some(whole(c.heartbeat.lease.as_secs())),
+    ),
+    Setting::new(
+        "heartbeat.renew_after_seconds",
+        |c, given| put(&mut c.heartbeat.renew_after, given.seconds(0..=3600)),
+        |c| Some(whole(c.heartbeat.renew_after.as_secs())),
     ),
     Setting::new(
         "seed.lease_seconds",
@@ -248,6 +273,13 @@ const SCOPES: &[(&str, Scope)] = &[
 const STORE_KINDS: &[(&str, StoreKind)] = &[
     ("embedded", StoreKind::Embedded),
     ("memory", StoreKind::Memory),
+    ("redis", StoreKind::Redis),
+    ("dynamodb", StoreKind::DynamoDb),
+];
+
+const ON_STORE_FAILURE: &[(&str, OnStoreFailure)] = &[
+    ("deny", OnStoreFailure::Deny),
+    ("admit", OnStoreFailure::Admit),
 ];
 
 const LOG_LEVELS: &[(&str, LogLevel)] = &[

@@ -5,6 +5,7 @@ use std::path::Path;
 use http::HeaderValue;
 use toml::{Table, Value};
 
+use super::given::has_login;
 use super::settings::{SETTINGS, Setting};
 use super::{Config, Plans};
 
@@ -76,13 +77,7 @@ pub(super) fn origins(origins: &[HeaderValue]) -> Value {
 
 /// A URL may have a password before its host, which is a secret.
 pub(super) fn url(it: &str) -> Value {
-    let (_scheme, rest) = it.split_once("://").unwrap_or_default();
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.contains('@') {
-        secret()
-    } else {
-        text(it)
-    }
+    if has_login(it) { secret() } else { text(it) }
 }
 
 pub(super) fn secret() -> Value {

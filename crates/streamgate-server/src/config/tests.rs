@@ -45,6 +45,7 @@ fn check(loaded: &Loaded, expected: &Expect) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is one snapshot")]
 fn the_defaults_are_good_as_they_stand() {
     let (config, warnings) = Config::load(Sources::default()).expect("good defaults");
     assert_eq!(warnings, Vec::<String>::new());
@@ -54,6 +55,10 @@ fn the_defaults_are_good_as_they_stand() {
             auth: None,
             allow_unauthenticated: false,
             store: Embedded,
+            store_url: None,
+            store_table: "streamgate",
+            wait_replicas: 0,
+            on_store_failure: Deny,
             data_dir: "./streamgate-data",
             locator_key: None,
             limit: Limit(
@@ -63,6 +68,7 @@ fn the_defaults_are_good_as_they_stand() {
             heartbeat: HeartbeatConfig {
                 interval: 20s,
                 lease: 90s,
+                renew_after: 0ns,
             },
             seed: SeedConfig {
                 lease: 14400s,
@@ -148,6 +154,7 @@ fn no_field_is_left_without_a_default() {
         .filter(|name| !loading.origins.contains_key(name))
         .collect();
     let optional = [
+        "store_url",
         "locator_key",
         "plans.<name>",
         "keys.file",
@@ -182,11 +189,15 @@ fn flags_go_before_the_environment_before_the_file_before_the_defaults() {
 }
 
 /// Every setting, in the environment and in a file; of those that exclude each other, one.
-const ALL_VARIABLES: [(&str, &str); 35] = [
+const ALL_VARIABLES: [(&str, &str); 40] = [
     ("STREAMGATE_LISTEN", "[::1]:80"),
     ("STREAMGATE_AUTH", "required"),
     ("STREAMGATE_ALLOW_UNAUTHENTICATED", "true"),
-    ("STREAMGATE_STORE", "\"memory\""),
+    ("STREAMGATE_STORE", "\"redis\""),
+    ("STREAMGATE_STORE_URL", "redis://localhost"),
+    ("STREAMGATE_STORE_TABLE", "streams"),
+    ("STREAMGATE_WAIT_REPLICAS", "1"),
+    ("STREAMGATE_ON_STORE_FAILURE", "admit"),
     ("STREAMGATE_DATA_DIR", "2024"),
     (
         "STREAMGATE_LOCATOR_KEY",
@@ -196,6 +207,7 @@ const ALL_VARIABLES: [(&str, &str); 35] = [
     ("STREAMGATE_PLANS_PREMIUM", "6"),
     ("STREAMGATE_HEARTBEAT_INTERVAL_SECONDS", "6"),
     ("STREAMGATE_HEARTBEAT_LEASE_SECONDS", "10"),
+    ("STREAMGATE_HEARTBEAT_RENEW_AFTER_SECONDS", "0"),
     ("STREAMGATE_SEED_LEASE_SECONDS", "60"),
     ("STREAMGATE_HTTP_CONNECTIONS_MAX", "1"),
     ("STREAMGATE_HTTP_REQUESTS_MAX", "2"),
@@ -229,12 +241,16 @@ const ALL_FILE: &str = r#"
         listen = "[::1]:80"
         auth = "required"
         allow_unauthenticated = true
-        store = "memory"
+        store = "redis"
+        store_url = "redis://localhost"
+        store_table = "streams"
+        wait_replicas = 1
+        on_store_failure = "admit"
         data_dir = "2024"
         locator_key = "00112233445566778899aabbccddeeff"
         limit = 0x10
         plans.premium = 6
-        heartbeat = { interval_seconds = 6, lease_seconds = 1_0 }
+        heartbeat = { interval_seconds = 6, lease_seconds = 1_0, renew_after_seconds = 0 }
         seed.lease_seconds = 60
         http = { connections_max = 1, requests_max = 2, deadline_seconds = 3, drain_seconds = 4 }
         keys.file = "keys"
@@ -272,7 +288,13 @@ fn every_setting_can_come_from_the_environment_and_from_the_file_alike() {
             listen: [::1]:80,
             auth: Required,
             allow_unauthenticated: true,
-            store: Memory,
+            store: Redis,
+            store_url: Some(
+                "redis://localhost",
+            ),
+            store_table: "streams",
+            wait_replicas: 1,
+            on_store_failure: Admit,
             data_dir: "2024",
             locator_key: Some(
                 LocatorKey(secret),
@@ -288,6 +310,7 @@ fn every_setting_can_come_from_the_environment_and_from_the_file_alike() {
             heartbeat: HeartbeatConfig {
                 interval: 6s,
                 lease: 10s,
+                renew_after: 0ns,
             },
             seed: SeedConfig {
                 lease: 60s,
@@ -477,6 +500,72 @@ fn settings_that_exclude_each_other_are_blamed_on_the_later_source() {
     check(&load("listen = '[::]:80'", &[], &open), &expect![["good"]]);
     let asked = "listen = '[::]:80'\nauth = 'required'";
     check(&load(asked, &[], &[]), &expect![["good"]]);
+}
+
+#[test]
+fn nodes_that_share_an_engine_must_be_able_to_understand_each_other() {
+    let key = "locator_key = '00112233445566778899aabbccddeeff'\n";
+    let redis = format!("{key}store = 'redis'\n");
+    for file in [
+        format!("{redis}store_url = 'redis://localhost'"),
+        format!("{redis}store_url = 'rediss://user:pass@localhost:6380/2'"),
+        format!("{redis}store_url = 'redis+cluster://a:1,b:2'"),
+        format!("{redis}store_url = 'redis+sentinel://a:1,b:2/main/1'"),
+        format!("{key}store = 'dynamodb'"),
+        format!("{key}store = 'dynamodb'\nstore_url = 'http://localhost:8000'"),
+        format!("{key}store = 'dynamodb'\n[tokens]\nalgorithm = 'ES256'\nkeys_file = 'k'"),
+    ] {
+        good(&file);
+    }
+    let told = |file: &str, flags: &[(&'static str, &str)]| {
+        let mistakes = load(file, &[], flags).expect_err(file);
+        mistakes.to_string()
+    };
+    for (file, expected) in [
+        ("store = 'redis'".to_owned(), "needs store_url"),
+        (
+            "store = 'redis'\nstore_url = 'redis://localhost'".to_owned(),
+            "its nodes must share a secret",
+        ),
+        (
+            "store = 'dynamodb'".to_owned(),
+            "its nodes must share a secret",
+        ),
+        (
+            format!("{redis}store_url = 'localhost'"),
+            "must begin with redis://",
+        ),
+        (format!("{redis}store_url = 'redis://'"), "must have a host"),
+        (
+            format!("{redis}store_url = 'redis://a,b'"),
+            "must have a host",
+        ),
+        (format!("{redis}store_url = 'redis://a/x'"), "must end with"),
+        (
+            format!("{redis}store_url = 'redis+cluster://a,b/0'"),
+            "must end with",
+        ),
+        (
+            format!("{redis}store_url = 'redis+sentinel://a'"),
+            "must end with",
+        ),
+        (
+            format!("{key}store = 'dynamodb'\nstore_url = 'localhost'"),
+            "must be the http:// or https:// URL",
+        ),
+        (
+            format!("{key}store = 'dynamodb'\n[tokens]\nalgorithm = 'ES256'"),
+            "set tokens.keys_file",
+        ),
+        ("store_url = 'redis://a'".to_owned(), "store_url is for"),
+    ] {
+        let told = told(&file, &[]);
+        assert!(told.contains(expected), "{file}: {told}");
+    }
+    let flags = [("store_url", "redis://user:secret@localhost")];
+    let told = told(&redis, &flags);
+    assert!(told.contains("every user of the machine sees"), "{told}");
+    assert!(!told.contains("secret@"), "{told}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use streamgate_core::{Limit, Place, StreamId, UserId};
+use streamgate_core::{Admitted, Claim, Limit, Place, StreamId, UserId};
 
 use super::Api;
 use super::problem::Problem;
@@ -45,7 +45,7 @@ pub(super) struct Operator;
 pub(super) struct Reader;
 
 /// A caller that may send heartbeats for any user.
-pub(super) struct BackEnd;
+pub(super) struct BackEnd(pub(super) Caller);
 
 impl FromRequestParts<Api> for Caller {
     type Rejection = Problem;
@@ -257,6 +257,24 @@ impl Caller {
         }
     }
 
+    /// What it can prove of this stream: by its own credential, or by the stream's token that a
+    /// back end passes on.
+    pub(super) fn claim(&self, api: &Api, id: &StreamId, passed_on: Option<&str>) -> Option<Claim> {
+        let now = api.limiter().clock().wall();
+        let own = match self {
+            Self::Anybody(Some(proof)) | Self::Stream(proof) => Some(proof),
+            Self::Anybody(None) | Self::Trusted(_) | Self::Player(_) => None,
+        };
+        let passed_on = passed_on.and_then(|token| api.0.auth.stream_tokens.verify(token, now));
+        let proof = passed_on.as_ref().or(own).filter(|it| it.stream == *id)?;
+        let is_own = match self {
+            Self::Player(player) => player.user == proof.user,
+            Self::Stream(own) => own.user == proof.user,
+            Self::Anybody(_) | Self::Trusted(_) => true,
+        };
+        is_own.then(|| proof.claim(now))?
+    }
+
     /// A new token for a player whose own is half a heartbeat old or is the platform's. A back
     /// end's heartbeat has no use for one.
     pub(super) fn renewed(&self, api: &Api, place: &Place) -> Option<String> {
@@ -269,7 +287,7 @@ impl Caller {
                 interval / 2 <= proof.age(now)
             }
         };
-        is_due.then(|| api.0.auth.token_of(place, now))
+        is_due.then(|| api.0.auth.token_of(place, Admitted::ByStore, now))
     }
 }
 
@@ -322,6 +340,6 @@ impl FromRequestParts<Api> for BackEnd {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, api).await?;
-        caller.must_have_some(&[Scope::Play]).map(|()| Self)
+        caller.must_have_some(&[Scope::Play]).map(|()| Self(caller))
     }
 }

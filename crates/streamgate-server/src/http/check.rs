@@ -11,7 +11,8 @@ use super::problem::{Problem, ProblemBody};
 /// Whether a stream is live
 ///
 /// By the token that its start was answered with, in `Authorization` or as `?t=`. A suspect
-/// stream still is.
+/// stream still is; and one that the store lost, or can't be asked about, while its token is
+/// fresh.
 #[utoipa::path(
     get,
     path = "/v1/check",
@@ -29,8 +30,11 @@ pub(super) async fn get(
     State(api): State<Api>,
     Proven(proof): Proven,
 ) -> Result<StatusCode, Problem> {
-    let (streams, _) = api.limiter().streams(&proof.user).await?;
-    if streams.iter().any(|stream| stream.id == proof.stream) {
+    let claim = proof.claim(api.limiter().clock().wall());
+    let check = api
+        .limiter()
+        .check(&proof.user, &proof.stream, claim.as_ref());
+    if check.await? {
         Ok(StatusCode::OK)
     } else {
         Err(Problem::forbidden("the stream is over"))

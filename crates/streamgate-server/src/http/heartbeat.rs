@@ -7,15 +7,17 @@ use axum::response::Response;
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use streamgate_core::{Beat, ContentId, Heartbeat, Playback, Target, UserId};
+use streamgate_core::{Beat, ContentId, Heartbeat, Place, Playback, Readmitted, Target, UserId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::{BackEnd, Caller};
 use super::extract::{JsonText, Lenient, Path, Query, object, parse_optional, stream_id, user_id};
 use super::names::{ContentName, Named, StreamName, UserName};
-use super::problem::{Code, Problem, ProblemBody, successor};
-use super::views::{StreamBody, Viewer, json, push_json};
+use super::problem::{Code, Problem, ProblemBody};
+use super::start::denied;
+use super::views::{Granted, StreamBody, Viewer, json, push_json};
 use super::{Api, BATCH_BODY_MAX};
+use crate::limiter::Answer;
 
 /// How many heartbeats a batch may have.
 const BATCH_MAX: usize = 1000;
@@ -36,6 +38,11 @@ pub(super) struct HeartbeatBody {
     /// What it shows now: a zap keeps the place.
     #[serde(default)]
     content_id: Option<ContentName>,
+    /// The stream's own token, where a back end sends the heartbeat: with it, a stream that the
+    /// store lost has its place again, and one that was admitted provisionally gets one.
+    #[serde(default)]
+    #[schema(max_length = 4096)]
+    token: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
@@ -150,16 +157,52 @@ async fn beat(
         user: user.as_ref(),
         id: &id,
     };
-    let beat = api.limiter().heartbeat(target, &body.into()).await?;
+    let claim = caller.claim(api, &id, body.token.as_deref());
+    let beat = body.into();
+    let beaten = api.limiter().heartbeat(target, &beat, claim.as_ref());
+    let beaten = beaten.await?;
     let viewer = Viewer::new(api.limiter());
-    let (place, resumed) = match beat {
-        Beat::Renewed(place) | Beat::Joined(place) => (place, false),
+    let (place, granted) = granted(beaten, &viewer)?;
+    // While nobody knows the stream, its token must not outlast what is remembered of endings.
+    let token = (!granted.is_provisional).then(|| caller.renewed(api, &place));
+    let token = token.flatten();
+    Ok(viewer.placed(StatusCode::OK, place, Granted { token, ..granted }))
+}
+
+/// The place that a heartbeat has or keeps, or why it has none.
+fn granted(beaten: Answer<Readmitted>, viewer: &Viewer) -> Result<(Place, Granted), Problem> {
+    let beat = match beaten {
+        Answer::Decided(Readmitted::Known(beat)) => beat,
+        Answer::Decided(Readmitted::Denied(denial)) => {
+            return Err(denied(viewer, &denial).told_to_a_player());
+        }
+        Answer::Decided(Readmitted::Entered { place, replaced }) => {
+            let granted = Granted {
+                replaced,
+                is_resumed: true,
+                ..Granted::default()
+            };
+            return Ok((place, granted));
+        }
+        Answer::Provisional(place) => {
+            let granted = Granted {
+                is_provisional: true,
+                ..Granted::default()
+            };
+            return Ok((place, granted));
+        }
+    };
+    let (place, is_resumed) = match beat {
+        Beat::Renewed(place) | Beat::Fresh(place) | Beat::Joined(place) => (place, false),
         Beat::Resumed(place) => (place, true),
         Beat::Over(over) => return Err(Problem::over(&over)),
         Beat::Unknown => return Err(Problem::stream_unknown()),
     };
-    let token = caller.renewed(api, &place);
-    Ok(viewer.placed(StatusCode::OK, place, resumed, &[], token))
+    let granted = Granted {
+        is_resumed,
+        ..Granted::default()
+    };
+    Ok((place, granted))
 }
 
 /// Up to 1,000 heartbeats.
@@ -188,6 +231,9 @@ struct BatchItem<'a> {
     /// What it shows now.
     #[serde(default)]
     content_id: Option<String>,
+    /// The stream's own token.
+    #[serde(borrow, default)]
+    token: Option<Cow<'a, str>>,
 }
 
 /// One result for each heartbeat, in their order.
@@ -224,7 +270,7 @@ struct BatchResult<'a> {
 }
 
 impl<'a> BatchResult<'a> {
-    fn new(stream_id: &'a str, beat: Result<Beat, Problem>, viewer: &Viewer) -> Self {
+    fn new(stream_id: &'a str, beaten: Result<(Place, Granted), Problem>, viewer: &Viewer) -> Self {
         let result = Self {
             stream_id,
             status: StatusCode::OK.as_u16(),
@@ -234,27 +280,22 @@ impl<'a> BatchResult<'a> {
             field: None,
             detail: None,
         };
-        let refused = |problem: &Problem, result| Self {
-            status: problem.code().status().as_u16(),
-            code: Some(problem.code()),
-            ..result
-        };
-        match beat {
-            Ok(Beat::Renewed(place) | Beat::Joined(place)) => Self {
-                stream: Some(viewer.stream(place, false, &[])),
+        match beaten {
+            Ok((place, granted)) => Self {
+                stream: Some(viewer.stream(place, granted)),
                 ..result
             },
-            Ok(Beat::Resumed(place)) => Self {
-                stream: Some(viewer.stream(place, true, &[])),
-                ..result
-            },
-            Ok(Beat::Over(over)) => Self {
-                by: successor(&over).map(ToString::to_string),
-                ..refused(&Problem::over(&over), result)
-            },
-            Ok(Beat::Unknown) => refused(&Problem::stream_unknown(), result),
             Err(problem) => {
-                let refused = refused(&problem, result);
+                let refused = Self {
+                    status: problem.status().as_u16(),
+                    code: Some(problem.code()),
+                    by: problem.successor(),
+                    ..result
+                };
+                // That a stream is over says it all.
+                if matches!(problem.status(), StatusCode::GONE | StatusCode::NOT_FOUND) {
+                    return refused;
+                }
                 let (field, detail) = problem.place_and_detail();
                 Self {
                     field,
@@ -292,7 +333,7 @@ impl<'a> BatchResult<'a> {
 )]
 pub(super) async fn batch(
     State(api): State<Api>,
-    _: BackEnd,
+    BackEnd(caller): BackEnd,
     JsonText(bytes): JsonText<BATCH_BODY_MAX>,
 ) -> Result<Response, Problem> {
     let body: BatchBody<'_> = object(&bytes)?;
@@ -304,19 +345,24 @@ pub(super) async fn batch(
     let viewer = Viewer::new(api.limiter());
     out.extend_from_slice(br#"{"results":["#);
     for items in body.heartbeats.chunks(AT_ONCE_MAX) {
-        let beats = join_all(items.iter().map(|item| beat_of_batch(&api, item))).await;
-        for (item, beat) in items.iter().zip(beats) {
+        let beats = join_all(items.iter().map(|item| beat_of_batch(&api, &caller, item))).await;
+        for (item, beaten) in items.iter().zip(beats) {
             if !out.ends_with(b"[") {
                 out.push(b',');
             }
-            BatchResult::new(&item.stream_id, beat, &viewer).push_to(&mut out);
+            let granted = beaten.and_then(|it| granted(it, &viewer));
+            BatchResult::new(&item.stream_id, granted, &viewer).push_to(&mut out);
         }
     }
     out.extend_from_slice(b"]}");
     Ok(json(out))
 }
 
-async fn beat_of_batch(api: &Api, item: &BatchItem<'_>) -> Result<Beat, Problem> {
+async fn beat_of_batch(
+    api: &Api,
+    caller: &Caller,
+    item: &BatchItem<'_>,
+) -> Result<Answer<Readmitted>, Problem> {
     let id = stream_id(&item.stream_id)?;
     let user = parse_optional("userId", item.user_id.as_deref(), UserId::parse)?;
     let playback = item.state.as_deref().map(|word| match word {
@@ -332,5 +378,7 @@ async fn beat_of_batch(api: &Api, item: &BatchItem<'_>) -> Result<Beat, Problem>
         user: user.as_ref(),
         id: &id,
     };
-    Ok(api.limiter().heartbeat(target, &beat).await?)
+    let claim = caller.claim(api, &id, item.token.as_deref());
+    let beaten = api.limiter().heartbeat(target, &beat, claim.as_ref());
+    Ok(beaten.await?)
 }

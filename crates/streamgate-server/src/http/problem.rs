@@ -88,10 +88,6 @@ impl Code {
         }
     }
 
-    pub(crate) fn status(self) -> StatusCode {
-        self.row().0
-    }
-
     /// Why a stream is over.
     pub(crate) fn of_over(over: &Over) -> Self {
         match over {
@@ -277,6 +273,15 @@ impl Problem {
         Self::new(Code::Overloaded, detail).retry_after(RETRY_AFTER_SECONDS)
     }
 
+    /// What nodes tell each other by the time is not to be trusted.
+    pub(super) fn clocks_apart(apart: Duration) -> Self {
+        let detail = format!(
+            "this machine's clock and the store's are {:.1} s apart",
+            apart.as_secs_f64()
+        );
+        Self::new(Code::StoreUnavailable, detail).retry_after(RETRY_AFTER_SECONDS)
+    }
+
     pub(super) fn draining() -> Self {
         Self::new(Code::Overloaded, "the service is shutting down").retry_after(RETRY_AFTER_SECONDS)
     }
@@ -294,6 +299,21 @@ impl Problem {
 
     pub(super) fn code(&self) -> Code {
         self.0.code
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.status).expect("each is of the table")
+    }
+
+    /// The stream that took the place of one that is over.
+    pub(super) fn successor(&self) -> Option<String> {
+        self.0.by.clone()
+    }
+
+    /// The "no" to a stream that was playing: its player must stop (410).
+    pub(super) fn told_to_a_player(mut self) -> Self {
+        self.0.status = StatusCode::GONE.as_u16();
+        self
     }
 }
 
@@ -333,8 +353,8 @@ impl From<StoreError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let status = self.status();
         let Self(mut body) = self;
-        let status = body.code.status();
         let mut headers = std::mem::take(&mut body.headers);
         headers.insert(
             CONTENT_TYPE,
@@ -351,7 +371,7 @@ impl IntoResponse for Problem {
 }
 
 /// The stream that took the place of one that is over.
-pub(super) fn successor(over: &Over) -> Option<&StreamId> {
+fn successor(over: &Over) -> Option<&StreamId> {
     match over {
         Over::Replaced { by } => Some(by),
         Over::Stopped | Over::Expired | Over::Evicted => None,

@@ -20,7 +20,7 @@ use super::caller::Caller;
 use super::extract::{RawBody, object, stream_id, user_id};
 use super::names::StreamName;
 use super::problem::{Problem, Said};
-use crate::limiter::{Naming, StartCall};
+use crate::limiter::{Answer, Naming, StartCall};
 
 const MISSING_USER: &str = "Request missing userId";
 const LIMIT_REACHED: &str = "Unable to start a new stream, maximum limit reached";
@@ -176,6 +176,10 @@ pub(super) async fn start(
     let limit = caller.may_start(&api, &user, false)?;
     let call = seed_call(&api, user, naming, limit.unwrap_or(api.0.limit));
     let started = api.start(call).await?;
+    let started = match started {
+        Answer::Decided(started) => started,
+        Answer::Provisional(place) => Started::Same(place),
+    };
     Ok(match started {
         Started::Admitted { place, .. } | Started::Same(place) => {
             let stream_id = place.stream.id.to_string();

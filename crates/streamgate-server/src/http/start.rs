@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::header::LOCATION;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
-use streamgate_core::{Denial, Device, LIMIT_MAX, Limit, OnLimit, Place, Started, StreamId};
+use streamgate_core::{Admitted, Denial, Device, LIMIT_MAX, Limit, OnLimit, Place, Started};
 use utoipa::ToSchema;
 
 use super::Api;
@@ -13,8 +13,8 @@ use super::caller::Caller;
 use super::extract::{Body, Object, WholeNumber, idempotency_key};
 use super::names::{ContentName, DeviceName, Named, StreamName, UserName};
 use super::problem::{Problem, ProblemBody};
-use super::views::{StreamBody, Viewer, location};
-use crate::limiter::{Naming, StartCall};
+use super::views::{Granted, StreamBody, Viewer, location};
+use crate::limiter::{Answer, Naming, StartCall};
 
 /// How many streams one start may replace by choice.
 const REPLACE_MAX: usize = LIMIT_MAX as usize;
@@ -122,15 +122,28 @@ pub(super) async fn start(
     let call = body.into_call(&api, &caller, idempotency_key(&headers)?)?;
     let started = api.start(call).await?;
     let viewer = Viewer::new(api.limiter());
+    let started = match started {
+        Answer::Decided(started) => started,
+        Answer::Provisional(place) => {
+            let granted = Granted {
+                is_provisional: true,
+                ..Granted::default()
+            };
+            return Ok(admitted(&api, &viewer, StatusCode::CREATED, place, granted));
+        }
+    };
     match started {
-        Started::Admitted { place, replaced } => Ok(admitted(
-            &api,
-            &viewer,
-            StatusCode::CREATED,
-            place,
-            &replaced,
-        )),
-        Started::Same(place) => Ok(admitted(&api, &viewer, StatusCode::OK, place, &[])),
+        Started::Admitted { place, replaced } => {
+            let granted = Granted {
+                replaced,
+                ..Granted::default()
+            };
+            Ok(admitted(&api, &viewer, StatusCode::CREATED, place, granted))
+        }
+        Started::Same(place) => {
+            let granted = Granted::default();
+            Ok(admitted(&api, &viewer, StatusCode::OK, place, granted))
+        }
         Started::Over(over) => Err(Problem::over(&over)),
         Started::Denied(denial) => Err(denied(&viewer, &denial)),
     }
@@ -141,17 +154,22 @@ fn admitted(
     viewer: &Viewer,
     status: StatusCode,
     place: Place,
-    replaced: &[StreamId],
+    granted: Granted,
 ) -> Response {
     let stands_alone = api.limiter().finds_alone(&place.user, &place.stream.id);
     let location = location(&place, stands_alone);
-    let token = api.0.auth.token_of(&place, viewer.wall());
-    let mut response = viewer.placed(status, place, false, replaced, Some(token));
+    let how = if granted.is_provisional {
+        Admitted::Provisionally
+    } else {
+        Admitted::ByStore
+    };
+    let token = Some(api.0.auth.token_of(&place, how, viewer.wall()));
+    let mut response = viewer.placed(status, place, Granted { token, ..granted });
     response.headers_mut().insert(LOCATION, location);
     response
 }
 
-fn denied(viewer: &Viewer, denial: &Denial) -> Problem {
+pub(super) fn denied(viewer: &Viewer, denial: &Denial) -> Problem {
     let holders: Vec<_> = denial
         .holders
         .iter()

@@ -1,5 +1,7 @@
 //! What machines ask about the service itself.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -9,6 +11,9 @@ use jsonwebtoken::jwk::JwkSet;
 use super::Api;
 use super::caller::Reader;
 use super::problem::{Problem, ProblemBody};
+
+/// How far this machine's clock may lie from the engine's.
+const APART_MAX: Duration = Duration::from_secs(1);
 
 /// Whether the process lives
 #[utoipa::path(
@@ -24,7 +29,8 @@ pub(super) async fn livez() -> &'static str {
 
 /// Whether the service should get requests
 ///
-/// It should not while the store can't write, nor while it shuts down.
+/// It should not while the store can't write, while this machine's clock differs from that of the
+/// store's engine by more than a second, nor while it shuts down.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -40,7 +46,12 @@ pub(super) async fn readyz(State(api): State<Api>) -> Result<&'static str, Probl
     if api.0.draining.is_cancelled() {
         return Err(Problem::draining());
     }
-    api.limiter().store().ready()?;
+    if let Some(engine) = api.limiter().store().ready().await? {
+        let apart = engine.apart_from(api.limiter().clock().wall());
+        if APART_MAX < apart {
+            return Err(Problem::clocks_apart(apart));
+        }
+    }
     Ok("ok\n")
 }
 

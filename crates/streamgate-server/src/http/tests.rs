@@ -58,8 +58,10 @@ impl World {
             terms: Terms {
                 lease: seconds(90),
                 heartbeat: Some(seconds(20)),
+                renew_after: Duration::ZERO,
             },
             metrics: Arc::clone(&metrics),
+            on_store_failure: config.on_store_failure,
         });
         let auth = Auth::open(config, clock.wall()).expect("it can be used");
         let api = Api::new(Parts {
@@ -72,6 +74,7 @@ impl World {
             seed_terms: Terms {
                 lease: seconds(14_400),
                 heartbeat: None,
+                renew_after: Duration::ZERO,
             },
             draining: CancellationToken::new(),
         });

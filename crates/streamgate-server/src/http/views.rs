@@ -64,8 +64,12 @@ pub(super) struct StreamBody {
     limit: u8,
     /// How many the user has, this one counted.
     active: usize,
-    /// Whether the lease was over and the stream took its place back.
+    /// Whether the lease was over, or the store had lost the stream, and it took its place back.
     resumed: bool,
+    /// Whether the store could not be asked: nobody looked at the limit. The next heartbeat after
+    /// it is back decides.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    provisional: bool,
     heartbeat: TermsBody,
     /// The streams that it replaced.
     #[schema(value_type = Vec<String>)]
@@ -151,6 +155,7 @@ impl StreamBody {
             limit,
             active,
             resumed,
+            provisional,
             heartbeat,
             ..
         } = self;
@@ -171,6 +176,9 @@ impl StreamBody {
         push_json(out, active);
         out.extend_from_slice(br#","resumed":"#);
         push_json(out, resumed);
+        if *provisional {
+            out.extend_from_slice(br#","provisional":true"#);
+        }
         out.extend_from_slice(br#","heartbeat":{"intervalSeconds":"#);
         push_json(out, &heartbeat.interval_seconds);
         out.extend_from_slice(br#","leaseSeconds":"#);
@@ -271,6 +279,15 @@ pub(crate) struct HolderBody {
     expires_at: Moment,
 }
 
+/// What an answer about a stream says besides its place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Granted {
+    pub(super) is_resumed: bool,
+    pub(super) is_provisional: bool,
+    pub(super) replaced: Vec<StreamId>,
+    pub(super) token: Option<String>,
+}
+
 /// Turns what the rules say into what people and programs read, at one moment.
 pub(super) struct Viewer {
     now: Timestamp,
@@ -297,7 +314,7 @@ impl Viewer {
         self.wall
     }
 
-    pub(super) fn stream(&self, place: Place, resumed: bool, replaced: &[StreamId]) -> StreamBody {
+    pub(super) fn stream(&self, place: Place, granted: Granted) -> StreamBody {
         let stream = place.stream;
         StreamBody {
             stream_id: StreamText(stream.id),
@@ -307,13 +324,14 @@ impl Viewer {
             expires_at: self.time(stream.lease.expires_at()),
             limit: place.limit.get(),
             active: place.active,
-            resumed,
+            resumed: granted.is_resumed,
+            provisional: granted.is_provisional,
             heartbeat: TermsBody {
                 interval_seconds: self.terms.heartbeat.unwrap_or_default().as_secs(),
                 lease_seconds: self.terms.lease.as_secs(),
             },
-            replaced: replaced.iter().cloned().map(StreamText).collect(),
-            token: None,
+            replaced: granted.replaced.into_iter().map(StreamText).collect(),
+            token: granted.token,
         }
     }
 
@@ -342,17 +360,9 @@ impl Viewer {
     }
 
     /// The answer about a stream that has its place.
-    pub(super) fn placed(
-        &self,
-        status: StatusCode,
-        place: Place,
-        resumed: bool,
-        replaced: &[StreamId],
-        token: Option<String>,
-    ) -> Response {
+    pub(super) fn placed(&self, status: StatusCode, place: Place, granted: Granted) -> Response {
         let (limit, active, free_at) = (place.limit, place.active, place.reclaimable_at);
-        let mut stream = self.stream(place, resumed, replaced);
-        stream.token = token;
+        let stream = self.stream(place, granted);
         let mut response = (status, stream).into_response();
         self.put_rate_limit(response.headers_mut(), limit, active, free_at);
         response

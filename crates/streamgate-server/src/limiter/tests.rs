@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use streamgate_core::{DeviceText, LIMIT_MAX};
+use streamgate_core::{Admitted, DeviceText, LIMIT_MAX};
 use streamgate_store::MemoryStore;
 use streamgate_store::flaky::{Fault, Flaky};
 
@@ -22,6 +22,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(OnStoreFailure::Deny)
+    }
+
+    fn with(on_store_failure: OnStoreFailure) -> Self {
         let memory: Arc<dyn LeaseStore> = Arc::new(MemoryStore::new());
         let flaky = Arc::new(Flaky::new(Arc::clone(&memory), 7));
         let clock = Arc::new(ManualClock::default());
@@ -34,8 +38,10 @@ impl World {
                 terms: Terms {
                     lease: LEASE,
                     heartbeat: Some(INTERVAL),
+                    renew_after: Duration::ZERO,
                 },
                 metrics: Arc::clone(metrics),
+                on_store_failure,
             })
         };
         Self {
@@ -74,6 +80,7 @@ fn call(naming: Naming) -> StartCall {
         terms: Terms {
             lease: LEASE,
             heartbeat: Some(INTERVAL),
+            renew_after: Duration::ZERO,
         },
     }
 }
@@ -82,15 +89,24 @@ fn chosen(text: &str) -> StartCall {
     call(Naming::Chosen(id(text)))
 }
 
-fn word(started: &Result<Started, StoreError>) -> &'static str {
+fn word(started: &Result<Answer<Started>, StoreError>) -> &'static str {
     match started {
-        Ok(Started::Admitted { .. }) => "admitted",
-        Ok(Started::Same(_)) => "same",
-        Ok(Started::Over(_)) => "over",
-        Ok(Started::Denied(_)) => "denied",
+        Ok(Answer::Decided(Started::Admitted { .. })) => "admitted",
+        Ok(Answer::Decided(Started::Same(_))) => "same",
+        Ok(Answer::Decided(Started::Over(_))) => "over",
+        Ok(Answer::Decided(Started::Denied(_))) => "denied",
+        Ok(Answer::Provisional(_)) => "provisional",
         Err(StoreError::Overloaded { .. }) => "overloaded",
         Err(StoreError::Unavailable { .. }) => "unavailable",
         Err(StoreError::Conflict(_) | StoreError::Unreadable(_)) => "broken",
+    }
+}
+
+fn known(answer: Answer<Readmitted>) -> Beat {
+    match answer {
+        Answer::Decided(Readmitted::Known(beat)) => beat,
+        Answer::Decided(Readmitted::Entered { .. } | Readmitted::Denied(_))
+        | Answer::Provisional(_) => panic!("{answer:?}"),
     }
 }
 
@@ -177,13 +193,14 @@ async fn a_store_that_is_down_is_said_to_be_and_comes_back_without_ado() {
     let beat = Heartbeat::default();
 
     world.flaky.set_down(true);
-    assert!(world.limiter.heartbeat(target, &beat).await.is_err());
+    assert!(world.limiter.heartbeat(target, &beat, None).await.is_err());
     assert!(world.limiter.stop(target).await.is_err());
     assert!(world.limiter.streams(&user).await.is_err());
-    assert!(world.limiter.store().ready().is_err());
+    assert!(world.limiter.store().ready().await.is_err());
 
     world.flaky.set_down(false);
-    let renewed = world.limiter.heartbeat(target, &beat).await.unwrap();
+    let renewed = world.limiter.heartbeat(target, &beat, None).await.unwrap();
+    let renewed = known(renewed);
     assert!(matches!(renewed, Beat::Renewed(_)));
 }
 
@@ -287,7 +304,8 @@ async fn a_stop_that_is_sent_twice_waits_for_the_first_to_be_kept() {
 #[tokio::test]
 async fn only_ids_with_the_users_own_locator_stand_alone() {
     let world = World::new();
-    let Ok(Started::Admitted { place, .. }) = world.limiter.start(call(Naming::Minted)).await
+    let Ok(Answer::Decided(Started::Admitted { place, .. })) =
+        world.limiter.start(call(Naming::Minted)).await
     else {
         panic!("there is room");
     };
@@ -331,4 +349,174 @@ async fn with_random_faults_no_acknowledged_start_is_lost_and_nobody_is_over_the
         page.contains(r#"outcome="denied""#) && page.contains(r#"outcome="same""#),
         "{page}"
     );
+}
+
+fn claim(name: &str, admitted: Admitted) -> Claim {
+    Claim {
+        user: user(),
+        id: id(name),
+        device: Device::default(),
+        started_at: streamgate_core::WallTime::default(),
+        limit: Limit::DEFAULT,
+        admitted,
+    }
+}
+
+impl World {
+    /// A heartbeat with what its player can prove.
+    async fn beat(&self, claim: &Claim) -> Result<Answer<Readmitted>, StoreError> {
+        let target = Target {
+            user: Some(&claim.user),
+            id: &claim.id,
+        };
+        let beat = Heartbeat::default();
+        self.limiter.heartbeat(target, &beat, Some(claim)).await
+    }
+}
+
+#[tokio::test]
+async fn a_right_guess_saves_the_load_and_a_wrong_one_changes_no_answer() {
+    let world = World::new();
+    let at = world.limiter.locator_of(&user());
+    world.flaky.recall_always(Versioned::absent());
+    assert_eq!(word(&world.limiter.start(chosen("a")).await), "admitted");
+    assert_eq!(world.flaky.calls(), (0, 1), "one round trip");
+    assert_eq!(word(&world.limiter.start(chosen("b")).await), "admitted");
+    assert_eq!(
+        world.flaky.calls(),
+        (0, 3),
+        "a conflict shows what is there"
+    );
+    assert_eq!(word(&world.limiter.start(chosen("c")).await), "admitted");
+    assert_eq!(word(&world.limiter.start(chosen("d")).await), "denied");
+    let (loads, _) = world.flaky.calls();
+
+    let (user, c) = (user(), id("c"));
+    let target = Target {
+        user: Some(&user),
+        id: &c,
+    };
+    let beat = Heartbeat::default();
+    let renewed = world.limiter.heartbeat(target, &beat, None).await.unwrap();
+    assert!(matches!(known(renewed), Beat::Renewed(_)), "not unknown");
+    assert_eq!(world.flaky.calls().0, loads + 1);
+
+    // A guess that is full does not deny, either.
+    let full = world.flaky.load(at).await.unwrap();
+    world.flaky.recall_always(full);
+    world.elsewhere.stop(target).await.unwrap();
+    assert_eq!(word(&world.limiter.start(chosen("e")).await), "admitted");
+    assert_eq!(world.live().await, ["a", "b", "e"]);
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_starts_are_admitted_if_so_configured_and_compete_later() {
+    let world = World::with(OnStoreFailure::Admit);
+    for name in ["a", "b"] {
+        world.limiter.start(chosen(name)).await.unwrap();
+    }
+    world.flaky.set_down(true);
+    for name in ["c", "d"] {
+        assert_eq!(
+            word(&world.limiter.start(chosen(name)).await),
+            "provisional"
+        );
+    }
+    let (c, d) = (
+        claim("c", Admitted::Provisionally),
+        claim("d", Admitted::Provisionally),
+    );
+    assert!(matches!(world.beat(&c).await, Ok(Answer::Provisional(_))));
+    world.flaky.set_down(false);
+    let entered = world.beat(&c).await.unwrap();
+    assert!(matches!(
+        entered,
+        Answer::Decided(Readmitted::Entered { .. })
+    ));
+    let denied = world.beat(&d).await.unwrap();
+    assert!(matches!(denied, Answer::Decided(Readmitted::Denied(_))));
+    assert_eq!(world.live().await, ["c", "a", "b"]);
+    let page = world.metrics.text(None);
+    for line in [
+        "streamgate_starts_total{outcome=\"provisional\"} 2",
+        "streamgate_heartbeats_total{outcome=\"forgiven\"} 1",
+        "streamgate_heartbeats_total{outcome=\"readmitted\"} 1",
+        "streamgate_heartbeats_total{outcome=\"denied\"} 1",
+    ] {
+        assert!(page.contains(line), "{line} is not in {page}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_with_too_much_to_do_is_not_away() {
+    let world = World::with(OnStoreFailure::Admit);
+    world.flaky.script([Fault::Overloaded, Fault::Overloaded]);
+    assert_eq!(word(&world.limiter.start(chosen("a")).await), "overloaded");
+    let beat = world.beat(&claim("a", Admitted::ByStore)).await;
+    assert!(matches!(beat, Err(StoreError::Overloaded { .. })));
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_forgiven_while_the_store_is_away_and_puts_back_what_it_lost() {
+    let world = World::new();
+    let proven = claim("mine", Admitted::ByStore);
+    world.flaky.set_down(true);
+    assert_eq!(
+        word(&world.limiter.start(chosen("new")).await),
+        "unavailable"
+    );
+    assert!(matches!(
+        world.beat(&proven).await,
+        Ok(Answer::Provisional(_))
+    ));
+    let check = world.limiter.check(&proven.user, &proven.id, Some(&proven));
+    assert!(check.await.unwrap());
+    let unproven = world.limiter.check(&proven.user, &proven.id, None);
+    assert!(unproven.await.is_err());
+
+    world.flaky.set_down(false);
+    let check = async |claim| {
+        world
+            .limiter
+            .check(&user(), &id("mine"), claim)
+            .await
+            .unwrap()
+    };
+    assert!(check(Some(&proven)).await, "nobody knows better");
+    assert!(!check(None).await);
+    let entered = world.beat(&proven).await.unwrap();
+    assert!(matches!(
+        entered,
+        Answer::Decided(Readmitted::Entered { .. })
+    ));
+    assert!(check(None).await);
+    let target = Target {
+        user: Some(&proven.user),
+        id: &proven.id,
+    };
+    world.limiter.stop(target).await.unwrap();
+    assert!(!check(Some(&proven)).await, "it is known to be over");
+}
+
+#[tokio::test]
+async fn a_place_that_nobody_knows_of_is_given_back() {
+    for fault in [Fault::Before, Fault::After] {
+        let world = World::new();
+        world.flaky.script([fault]);
+        let started = world.limiter.start(call(Naming::Minted)).await;
+        assert_eq!(word(&started), "unavailable");
+        world.flaky.script([Fault::Before]);
+        world.limiter.settle().await;
+        world.limiter.settle().await;
+        assert_eq!(world.live().await, [""; 0], "{fault:?}");
+    }
+    // One whose name its client knows may be asked for again.
+    let world = World::new();
+    world.flaky.script([Fault::After]);
+    assert_eq!(
+        word(&world.limiter.start(chosen("mine")).await),
+        "unavailable"
+    );
+    world.limiter.settle().await;
+    assert_eq!(world.live().await, ["mine"]);
 }

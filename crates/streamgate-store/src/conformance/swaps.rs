@@ -135,7 +135,7 @@ pub(super) async fn soft_and_durable_writes_both_show_at_once(trial: Trial) {
 }
 
 pub(super) async fn a_store_that_is_open_is_ready(trial: Trial) {
-    if let Err(error) = trial.store.ready() {
+    if let Err(error) = trial.store.ready().await {
         trial.fail(error);
     }
 }

@@ -32,7 +32,7 @@ async fn number(store: &dyn LeaseStore) -> u64 {
     number_in(&store.load(at).await.unwrap().record)
 }
 
-fn is_unavailable(result: &Result<(), StoreError>) -> bool {
+fn is_unavailable<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::Unavailable { .. }))
 }
 
@@ -87,14 +87,14 @@ async fn an_act_comes_between_the_load_and_the_swap() {
 async fn while_it_is_down_nothing_is_answered_and_it_is_not_ready() {
     let (flaky, below) = flaky();
     flaky.set_down(true);
-    assert!(is_unavailable(&flaky.ready()));
+    assert!(is_unavailable(&flaky.ready().await));
     assert!(is_unavailable(&flaky.load(at(PLACE)).await.map(drop)));
     assert!(is_unavailable(
         &put(&*flaky, Version::ABSENT, &record_of(1)).await
     ));
     flaky.set_down(false);
     assert_eq!(number(&*below).await, 0);
-    flaky.ready().unwrap();
+    flaky.ready().await.unwrap();
     put(&*flaky, Version::ABSENT, &record_of(1)).await.unwrap();
 }
 

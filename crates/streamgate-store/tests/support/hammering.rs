@@ -24,6 +24,7 @@ const POLICY: Policy = Policy {
     terms: Terms {
         lease: Duration::from_secs(90),
         heartbeat: Some(Duration::from_secs(20)),
+        renew_after: Duration::ZERO,
     },
 };
 
@@ -238,7 +239,7 @@ impl Hammer {
             if self.answered.get() != last_answers.0 {
                 last_answers = (self.answered.get(), Instant::now());
             }
-            beats.note(self.store.ready().is_ok())?;
+            beats.note(self.store.ready().await.is_ok())?;
             let asked = Instant::now();
             let beat = self.decide(BEATING, Write::Soft, |record| {
                 record.heartbeat(target, &Heartbeat::default(), POLICY.terms, NOW);

@@ -51,6 +51,7 @@ pub(super) fn request(ask: &Ask, step: u64) -> (Start, Policy) {
         terms: Terms {
             lease: millis(ask.lease),
             heartbeat: ask.patience.map(|patience| millis(patience) * 2 / 3),
+            renew_after: core::time::Duration::ZERO,
         },
     };
     (request, policy)
@@ -165,7 +166,9 @@ fn started(started: Started) -> Answer {
 
 fn beaten(beat: Beat) -> Answer {
     match beat {
-        Beat::Renewed(place) | Beat::Joined(place) => Answer::Renewed(taken(&place)),
+        Beat::Renewed(place) | Beat::Fresh(place) | Beat::Joined(place) => {
+            Answer::Renewed(taken(&place))
+        }
         Beat::Resumed(place) => Answer::Resumed(taken(&place)),
         Beat::Over(over) => Answer::Over(why(&over)),
         Beat::Unknown => Answer::Unknown,

@@ -195,7 +195,7 @@ impl Kept {
             .record
             .heartbeat(target, &Heartbeat::default(), protocol.terms(), NOW)
         {
-            Beat::Renewed(_) | Beat::Joined(_) => (Verdict::Yes, Change::None),
+            Beat::Renewed(_) | Beat::Fresh(_) | Beat::Joined(_) => (Verdict::Yes, Change::None),
             Beat::Resumed(_) => {
                 protocol.met.resumption.fetch_add(1, Relaxed);
                 (Verdict::Yes, Change::ToWrite)

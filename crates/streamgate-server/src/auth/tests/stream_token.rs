@@ -5,12 +5,12 @@ use std::time::Duration;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Value, json};
 use streamgate_core::{
-    ContentId, Device, DeviceText, LocatorKey, OnLimit, Place, Policy, Record, Start, Started,
-    StreamId, Terms, Timestamp, UserId,
+    Admitted, ContentId, Device, DeviceText, LocatorKey, OnLimit, Place, Policy, Record, Start,
+    Started, StreamId, Terms, Timestamp, UserId,
 };
 
 use super::{WallTime, encoded, signed};
-use crate::auth::{StreamProof, StreamTokens};
+use crate::auth::StreamTokens;
 use crate::config::JwtAlgorithm;
 
 const NOW: WallTime = WallTime::from_millis(1_800_000_000_000);
@@ -33,6 +33,7 @@ fn place(device: Option<&str>) -> Place {
     let terms = Terms {
         lease: Duration::from_secs(90),
         heartbeat: Some(Duration::from_secs(20)),
+        renew_after: Duration::ZERO,
     };
     let policy = Policy {
         limit: streamgate_core::Limit::DEFAULT,
@@ -62,7 +63,7 @@ fn a_token_proves_its_stream_until_nothing_is_remembered_of_it() {
     ] {
         for device in [None, Some("tv")] {
             let (tokens, place) = (in_memory(algorithm), place(device));
-            let token = tokens.mint(&place, NOW);
+            let token = tokens.mint(&place, Admitted::ByStore, NOW);
             // The lease, ten minutes of memory, a minute for clocks that differ.
             let last = (90 + 600 + 60) * 1000 - 1;
             let proof = tokens.verify(&token, later(last)).expect("it is not over");
@@ -80,7 +81,7 @@ fn whatever_is_changed_in_a_token_it_proves_nothing_any_more() {
         JwtAlgorithm::EdDsa,
     ] {
         let tokens = in_memory(algorithm);
-        let token = tokens.mint(&place(Some("tv")), NOW);
+        let token = tokens.mint(&place(Some("tv")), Admitted::ByStore, NOW);
         for at in 0..token.len() {
             let mut changed = token.clone().into_bytes();
             // The lowest bits of the last character of a part need not mean anything.
@@ -93,7 +94,7 @@ fn whatever_is_changed_in_a_token_it_proves_nothing_any_more() {
             assert!(tokens.verify(&token[..at], NOW).is_none(), "{at}");
         }
         assert!(tokens.verify(&format!("{token}A"), NOW).is_none());
-        let others = in_memory(algorithm).mint(&place(Some("tv")), NOW);
+        let others = in_memory(algorithm).mint(&place(Some("tv")), Admitted::ByStore, NOW);
         assert!(tokens.verify(&others, NOW).is_none());
     }
 }
@@ -101,7 +102,7 @@ fn whatever_is_changed_in_a_token_it_proves_nothing_any_more() {
 #[test]
 fn a_token_with_another_algorithm_or_none_is_nothing() {
     let tokens = in_memory(JwtAlgorithm::Es256);
-    let token = tokens.mint(&place(None), NOW);
+    let token = tokens.mint(&place(None), Admitted::ByStore, NOW);
     let parts: Vec<&str> = token.split('.').collect();
     let kid = jsonwebtoken::decode_header(&token).expect("a header").kid;
     let public = serde_json::to_vec(&tokens.public_keys()).expect("JSON");
@@ -126,7 +127,11 @@ fn others_check_a_token_by_the_published_keys() {
         (JwtAlgorithm::EdDsa, jsonwebtoken::Algorithm::EdDSA),
     ] {
         let tokens = in_memory(algorithm);
-        let token = tokens.mint(&place(Some("tv")), WallTime::from_millis(4_000_000_000_000));
+        let token = tokens.mint(
+            &place(Some("tv")),
+            Admitted::ByStore,
+            WallTime::from_millis(4_000_000_000_000),
+        );
         let kid = jsonwebtoken::decode_header(&token).expect("a header").kid;
         let keys = tokens.public_keys();
         let jwk = keys.find(&kid.expect("a name")).expect("it is published");
@@ -151,7 +156,10 @@ fn nodes_that_sign_otherwise_keep_a_key_each_in_one_file() {
     }
     let kept = std::fs::read_to_string(&path).expect("it is there");
     assert_eq!(kept.matches("\"kid\"").count(), 2, "{kept}");
-    let tokens = [old.mint(&place(None), NOW), new.mint(&place(None), NOW)];
+    let tokens = [
+        old.mint(&place(None), Admitted::ByStore, NOW),
+        new.mint(&place(None), Admitted::ByStore, NOW),
+    ];
     for token in &tokens {
         assert!(old.verify(token, NOW).is_some() && new.verify(token, NOW).is_some());
     }
@@ -163,7 +171,7 @@ fn keys_survive_a_restart_are_replaced_after_30_days_and_kept_for_30_more() {
     let path = directory.path().join("token-keys.json");
     let open = |now| StreamTokens::open(Some(&path), JwtAlgorithm::Hs256, now).expect("keys");
     let first = open(NOW);
-    let token = |tokens: &StreamTokens, now| tokens.mint(&place(None), now);
+    let token = |tokens: &StreamTokens, now| tokens.mint(&place(None), Admitted::ByStore, now);
     let old = token(&first, NOW);
     assert!(open(NOW).verify(&old, NOW).is_some());
 

@@ -44,11 +44,11 @@ fn addresses_words_and_paths_are_checked() {
             allow_unauthenticated = 1
                 streamgate.toml:1: allow_unauthenticated must be true or false, not 1
             store = 'redis'
-                streamgate.toml:1: store must be one of "embedded", "memory", not "redis"
+                streamgate.toml:1: store = "redis" needs store_url, such as redis://127.0.0.1:6379
             store = ['memory']
-                streamgate.toml:1: store must be one of "embedded", "memory", not an array
+                streamgate.toml:1: store must be one of "embedded", "memory", "redis", "dynamodb", not an array
             store = 'Memory'
-                streamgate.toml:1: store must be one of "embedded", "memory", not "Memory"
+                streamgate.toml:1: store must be one of "embedded", "memory", "redis", "dynamodb", not "Memory"
             data_dir = ''
                 streamgate.toml:1: data_dir must be a string with a path, not ""
             data_dir = 5

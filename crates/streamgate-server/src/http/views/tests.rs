@@ -18,6 +18,7 @@ fn body() -> StreamBody {
         limit: 3,
         active: 2,
         resumed: false,
+        provisional: false,
         heartbeat: TermsBody {
             interval_seconds: 30,
             lease_seconds: 90,
@@ -36,6 +37,7 @@ fn a_stream_is_written_as_serde_writes_it() {
             user_id: UserId::parse("a \"quoted\\ name\u{2028}, \u{1f600}").unwrap(),
             state: StateBody::Suspect,
             resumed: true,
+            provisional: true,
             ..body()
         },
         StreamBody {

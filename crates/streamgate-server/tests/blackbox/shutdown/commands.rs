@@ -29,6 +29,7 @@ fn help_shows_the_commands_examples_and_exit_codes() {
           serve    Serve the API (what plain `streamgate` does)
           config   Print the default configuration or the one that `serve` would use, or check one
           streams  List or stop a user's streams on a running server
+          store    Make what a store over an engine needs
           keys     Make, list or revoke API keys
           bench    Load a server, measure it and check its answers
           openapi  Print the OpenAPI document
@@ -38,7 +39,12 @@ fn help_shows_the_commands_examples_and_exit_codes() {
               --config <FILE>          Read settings from this file [env: STREAMGATE_CONFIG=]
               --listen <ADDR>          Listen on this address [default: 127.0.0.1:8080]
               --data-dir <DIR>         Keep the data in this directory [default: ./streamgate-data]
-              --store <STORE>          Where records are kept: embedded or memory [default: embedded]
+              --store <STORE>          Where records are kept: embedded, memory, redis or dynamodb [default:
+                                       embedded]
+              --store-url <URL>        Where the engine is: redis://HOST:PORT (redis+cluster://,
+                                       redis+sentinel://, rediss), or an endpoint of `DynamoDB` [default for
+                                       dynamodb: AWS's own]
+              --store-table <NAME>     The table of `DynamoDB` [default: streamgate]
               --auth <MODE>            Whether callers are asked who they are: none or required [default:
                                        none]
               --allow-unauthenticated  Serve callers beyond this machine although nothing tells who they are
@@ -54,6 +60,7 @@ fn help_shows_the_commands_examples_and_exit_codes() {
           streamgate config --show                     what `streamgate serve` would be set to
           streamgate streams list --user 123456789     who is watching
           streamgate streams stop --user 123456789 --all
+          streamgate store init                        make the table of DynamoDB
           streamgate keys new --name cms --scope play  an API key, for when callers are asked for one
           streamgate bench                             how fast it is, and whether it keeps the limit
 

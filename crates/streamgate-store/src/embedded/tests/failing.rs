@@ -27,7 +27,7 @@ fn swap(place: u64, seen: Version, next: &Record, write: Write) -> Swap<'_> {
     }
 }
 
-fn is_unavailable(answer: &Result<(), StoreError>) -> bool {
+fn is_unavailable<T>(answer: &Result<T, StoreError>) -> bool {
     matches!(
         answer,
         Err(StoreError::Unavailable {
@@ -65,7 +65,7 @@ async fn while_the_disk_fails_heartbeats_are_answered_and_starts_refused() {
         matches!(&error, StoreError::Unavailable { source, .. } if source.to_string() == "no disk")
     );
 
-    assert!(is_unavailable(&store.ready()));
+    assert!(is_unavailable(&store.ready().await));
     store.swap(swap(1, old, &two, Write::Soft)).await.unwrap();
     let seen = store.load(at(1)).await.unwrap().version;
     assert!(is_unavailable(
@@ -97,7 +97,7 @@ async fn when_everything_is_on_a_fresh_file_all_is_as_before() {
     let (last, watermark) = store.queue.last();
     assert_eq!(watermark, millis(1));
     store.queue.recovered(last);
-    store.ready().unwrap();
+    store.ready().await.unwrap();
     let seen = store.load(at(1)).await.unwrap().version;
     store
         .swap(swap(1, seen, &record_of(2), Write::Soft))
@@ -151,7 +151,7 @@ async fn a_commit_thread_that_panics_leaves_nobody_waiting() {
     let (store, disk) = with_committer(dir.path(), &key);
     disk.panic_from_now_on();
     assert!(is_unavailable(&answer(&store, 1, 1).await));
-    assert!(is_unavailable(&store.ready()));
+    assert!(is_unavailable(&store.ready().await));
     assert!(is_unavailable(&answer(&store, 2, 2).await));
     assert!(is_unavailable(&store.close(millis(2)).await));
 }
@@ -182,7 +182,7 @@ async fn answer(store: &EmbeddedStore, place: u64, number: u64) -> Result<(), St
 
 async fn until_ready(store: &EmbeddedStore) {
     let ready = async {
-        while store.ready().is_err() {
+        while store.ready().await.is_err() {
             tokio::task::yield_now().await;
         }
     };

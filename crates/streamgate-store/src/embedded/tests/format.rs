@@ -132,6 +132,7 @@ fn without_heartbeats() -> Policy {
         terms: Terms {
             lease: Duration::from_secs(4 * 3600),
             heartbeat: None,
+            renew_after: Duration::ZERO,
         },
         ..policy(90)
     }

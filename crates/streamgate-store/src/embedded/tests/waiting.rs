@@ -231,7 +231,7 @@ async fn a_full_queue_refuses_durable_writes_and_nothing_else() {
         Version::ABSENT
     );
     soft(&store, 70_001, 1).await.unwrap();
-    store.ready().unwrap();
+    store.ready().await.unwrap();
 
     let batch = next_batch(&store);
     assert_eq!(batch.writes.len(), 65_536);
@@ -249,13 +249,16 @@ async fn a_disk_that_hangs_makes_the_store_not_ready_until_it_answers() {
     let mut answer = ask(&store, 1, Version::ABSENT, &record_of(1), Write::Durable);
     let batch = next_batch(&store);
     tokio::time::advance(COMMIT_MAX).await;
-    assert!(store.ready().is_ok());
+    assert!(store.ready().await.is_ok());
 
     tokio::time::advance(Duration::from_millis(1)).await;
-    assert!(matches!(store.ready(), Err(StoreError::Unavailable { .. })));
+    assert!(matches!(
+        store.ready().await,
+        Err(StoreError::Unavailable { .. })
+    ));
     assert!(is_waiting(&mut answer), "nothing failed yet");
 
     store.queue.committed(batch.last);
-    assert!(store.ready().is_ok());
+    assert!(store.ready().await.is_ok());
     assert!(answer.await.is_ok());
 }

@@ -1,0 +1,143 @@
+//! Opens the store that a configuration names, and the clock that its leases run on.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use streamgate_core::{LocatorKey, Timestamp};
+use streamgate_store::{
+    DynamoDbStore, EmbeddedStore, LeaseStore, MemoryStore, Opened, RedisStore, RedisUrl,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, EngineClock, SystemClock};
+use crate::config::{Config, StoreKind};
+
+/// How long a start of the service waits for an engine, and how often it looks.
+const ENGINE_WAIT_MAX: Duration = Duration::from_secs(30);
+const ENGINE_LOOK: Duration = Duration::from_secs(1);
+
+/// The store, and what goes with it.
+pub(super) struct Kept {
+    pub(super) store: Arc<dyn LeaseStore>,
+    pub(super) key: LocatorKey,
+    clock: LeaseClock,
+}
+
+/// By whose clock leases run.
+enum LeaseClock {
+    Own(Arc<SystemClock>),
+    OfEngine(Arc<EngineClock>),
+}
+
+impl Kept {
+    /// Opens what the configuration names; what `draining` is for ends the wait for an engine.
+    pub(super) async fn open(
+        config: &Config,
+        draining: &CancellationToken,
+    ) -> anyhow::Result<Self> {
+        match config.store {
+            StoreKind::Memory => Ok(Self {
+                store: Arc::new(MemoryStore::new()),
+                key: config.locator_key.clone().map_or_else(random_key, Ok)?,
+                clock: LeaseClock::Own(Arc::new(SystemClock::starting_at(Timestamp::default()))),
+            }),
+            StoreKind::Embedded => open_embedded(config),
+            StoreKind::Redis => {
+                let url = config.store_url.as_deref().unwrap_or_default();
+                let store = RedisStore::new(&url.parse::<RedisUrl>()?, config.wait_replicas)?;
+                let policy = store.eviction_policy().await;
+                if let Some(policy) = policy.filter(|it| it != "noeviction") {
+                    bail!(
+                        "Redis has maxmemory-policy {policy}, which can take the records of live \
+                     streams away: set noeviction"
+                    );
+                }
+                of_engine(config, Arc::new(store), draining).await
+            }
+            StoreKind::DynamoDb => {
+                let endpoint = config.store_url.as_deref();
+                let store = DynamoDbStore::new(endpoint, &config.store_table).await;
+                of_engine(config, Arc::new(store), draining).await
+            }
+        }
+    }
+
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        match &self.clock {
+            LeaseClock::Own(clock) => Arc::clone(clock) as Arc<dyn Clock>,
+            LeaseClock::OfEngine(clock) => Arc::clone(clock) as Arc<dyn Clock>,
+        }
+    }
+
+    /// The clock that has to follow an engine's.
+    pub(super) fn engine_clock(&self) -> Option<Arc<EngineClock>> {
+        match &self.clock {
+            LeaseClock::Own(_) => None,
+            LeaseClock::OfEngine(clock) => Some(Arc::clone(clock)),
+        }
+    }
+}
+
+/// Waits for the engine: without its clock no lease could be judged.
+async fn of_engine(
+    config: &Config,
+    store: Arc<dyn LeaseStore>,
+    draining: &CancellationToken,
+) -> anyhow::Result<Kept> {
+    let key = config.locator_key.clone();
+    let key = key.context("the configuration has made sure of a locator_key")?;
+    let reached = tokio::time::timeout(ENGINE_WAIT_MAX, async {
+        loop {
+            match store.ready().await {
+                Ok(time) => return Ok(time),
+                Err(error) if draining.is_cancelled() => return Err(error),
+                Err(error) => tracing::warn!(error = &error as &dyn Error, "waiting for the store"),
+            }
+            draining
+                .run_until_cancelled(tokio::time::sleep(ENGINE_LOOK))
+                .await;
+        }
+    });
+    let reached = reached.await.map_err(|late| anyhow!(late));
+    let time = reached.context("the store did not answer")??;
+    let time = time.context("an engine has a clock")?;
+    Ok(Kept {
+        store,
+        key,
+        clock: LeaseClock::OfEngine(Arc::new(EngineClock::of(time))),
+    })
+}
+
+fn open_embedded(config: &Config) -> anyhow::Result<Kept> {
+    let Opened {
+        store,
+        key,
+        watermark,
+        records,
+        streams,
+        was_closed,
+    } = EmbeddedStore::open(&config.data_dir, config.locator_key.clone())?;
+    if was_closed {
+        tracing::info!(records, streams, "the data directory is open");
+    } else {
+        tracing::warn!(
+            records,
+            streams,
+            "the data directory was not closed in order; what was acknowledged is there, \
+             a last write that was not is taken back"
+        );
+    }
+    Ok(Kept {
+        store: Arc::new(store),
+        key,
+        clock: LeaseClock::Own(Arc::new(SystemClock::starting_at(watermark))),
+    })
+}
+
+fn random_key() -> anyhow::Result<LocatorKey> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).context("no random bytes for a locator key")?;
+    Ok(LocatorKey::from_bytes(bytes))
+}

@@ -1,0 +1,233 @@
+//! The store over Redis (6 or later) or Valkey: one server, one that sentinels watch, or a
+//! cluster.
+//!
+//! A record is the value of the key `streamgate:` and the 15 hex digits of its locator: 8 bytes of
+//! version, random for each writing, and then the record's own bytes (`streamgate_core`'s codec).
+//! The key expires when the record would say nothing any more. One script compares, sets and
+//! expires. Since a version is never written twice, a script that is sent again because its answer
+//! was lost does the same again, and one that arrives late does nothing.
+
+mod link;
+mod url;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use streamgate_core::{Locator, Timestamp};
+use tokio::time::Instant;
+
+pub use self::url::RedisUrl;
+
+use self::link::{Link, Question};
+use crate::engine::{CALL_MAX, Gate, Recalled, VERSION_BYTES, Writing, versioned};
+use crate::store::{BoxError, EngineTime, LeaseStore, StoreError, Swap, Version, Versioned, Write};
+
+const NAME: &str = "redis";
+/// How long replicas may take to have a start. The call's own end is later.
+const REPLICAS_MAX: Duration = Duration::from_millis(500);
+
+/// `ARGV`: the version that was seen, or nothing; what to put there, or nothing; its milliseconds.
+/// Answers nil when it is done, and otherwise what is there. What is already there by this very
+/// call is written again: replicas that are waited for then have it.
+const SWAP: &str = "\
+local there = redis.call('GET', KEYS[1])
+local version = there and string.sub(there, 1, 8) or ''
+local own = ARGV[2] ~= '' and version == string.sub(ARGV[2], 1, 8)
+if version ~= ARGV[1] and not own then return there or '' end
+if ARGV[2] == '' then redis.call('DEL', KEYS[1])
+else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return false";
+
+/// Records in Redis or Valkey.
+pub struct RedisStore {
+    link: Link,
+    /// For writes that wait for replicas, so that nothing else waits behind them.
+    waiting: Option<(Link, usize)>,
+    /// The SHA-1 of the script, by which servers know it.
+    script: String,
+    gate: Gate,
+    recalled: Recalled,
+}
+
+impl RedisStore {
+    /// Connects when it is first used. With `wait_replicas`, a durable write is answered when so
+    /// many replicas have it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the URL can't be used.
+    pub fn new(url: &RedisUrl, wait_replicas: usize) -> Result<Self, StoreError> {
+        let waiting = match wait_replicas {
+            0 => None,
+            replicas => Some((Link::new(url).map_err(unavailable)?, replicas)),
+        };
+        Ok(Self {
+            link: Link::new(url).map_err(unavailable)?,
+            waiting,
+            script: redis::Script::new(SWAP).get_hash().to_owned(),
+            gate: Gate::new(NAME),
+            recalled: Recalled::new(),
+        })
+    }
+
+    /// What the server does when its memory is full, if it may be asked: anything but
+    /// `noeviction` can take a live stream's record away.
+    pub async fn eviction_policy(&self) -> Option<String> {
+        let mut ask = redis::cmd("CONFIG");
+        ask.arg("GET").arg("maxmemory-policy");
+        let asked = tokio::time::timeout(CALL_MAX, self.link.ask(None, Question::One(ask))).await;
+        let answer: Vec<String> = redis::from_redis_value(asked.ok()?.ok()?).ok()?;
+        answer.into_iter().nth(1)
+    }
+
+    async fn put(&self, swap: &Swap<'_>, writing: &Writing) -> Result<Value, BoxError> {
+        let mut value = Vec::with_capacity(VERSION_BYTES + writing.record.len());
+        if !writing.record.is_empty() {
+            value.extend_from_slice(&writing.version.0.to_be_bytes());
+            value.extend_from_slice(&writing.record);
+        }
+        let seen = match swap.seen {
+            Version::ABSENT => Vec::new(),
+            Version(seen) => seen.to_be_bytes().to_vec(),
+        };
+        let call = |by: &str, script: &str| {
+            let mut call = redis::cmd(by);
+            call.arg(script)
+                .arg(1)
+                .arg(key(swap.at))
+                .arg(&seen[..])
+                .arg(&value[..])
+                .arg(u64::try_from(writing.lasts.as_millis()).unwrap_or(u64::MAX));
+            call
+        };
+        let mut answer = self.ask_to_swap(swap, call("EVALSHA", &self.script)).await;
+        if answer.as_ref().is_err_and(is_unknown_script) {
+            answer = self.ask_to_swap(swap, call("EVAL", SWAP)).await;
+        }
+        let answer = answer?;
+        match &self.waiting {
+            Some((_, replicas)) if swap.write == Write::Durable => replicated(answer, *replicas),
+            Some(_) | None => Ok(answer),
+        }
+    }
+
+    async fn ask_to_swap(&self, swap: &Swap<'_>, call: Cmd) -> RedisResult<Value> {
+        match &self.waiting {
+            Some((link, replicas)) if swap.write == Write::Durable => {
+                let mut both = Pipeline::new();
+                let wait = u64::try_from(REPLICAS_MAX.as_millis()).unwrap_or(u64::MAX);
+                both.add_command(call);
+                both.cmd("WAIT").arg(*replicas).arg(wait);
+                link.ask(Some(swap.at), Question::InTurn(both)).await
+            }
+            Some(_) | None => self.link.ask(Some(swap.at), Question::One(call)).await,
+        }
+    }
+}
+
+/// Whether a server does not know the script (any more): it is told again.
+fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+/// The answer of a script that was followed by WAIT.
+fn replicated(answers: Value, replicas: usize) -> Result<Value, BoxError> {
+    let (swapped, reached): (Value, usize) = redis::from_redis_value(answers)?;
+    if swapped == Value::Nil && reached < replicas {
+        return Err(format!("{reached} of {replicas} replicas have it").into());
+    }
+    Ok(swapped)
+}
+
+pub(crate) fn key(at: Locator) -> String {
+    format!("streamgate:{:015x}", at.bits())
+}
+
+fn unavailable(source: impl Into<BoxError>) -> StoreError {
+    StoreError::Unavailable {
+        store: NAME,
+        source: source.into(),
+    }
+}
+
+/// A call that has to be over in time.
+async fn in_time<T, E: Into<BoxError>>(
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, StoreError> {
+    match tokio::time::timeout(CALL_MAX, call).await {
+        Ok(done) => done.map_err(unavailable),
+        Err(late) => Err(unavailable(late)),
+    }
+}
+
+/// What stands under a key.
+fn parsed(there: &[u8]) -> Result<(u64, &[u8]), StoreError> {
+    match there.split_first_chunk() {
+        Some((version, record)) => Ok((u64::from_be_bytes(*version), record)),
+        None if there.is_empty() => Ok((0, there)),
+        None => Err(unavailable("a value is too short to be a record")),
+    }
+}
+
+#[async_trait]
+impl LeaseStore for RedisStore {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn recall(&self, at: Locator) -> Option<Versioned> {
+        Some(self.recalled.get(at))
+    }
+
+    async fn load(&self, at: Locator) -> Result<Versioned, StoreError> {
+        let _turn = self.gate.enter()?;
+        let mut get = redis::cmd("GET");
+        get.arg(key(at));
+        let there = in_time(self.link.ask(Some(at), Question::One(get))).await?;
+        let there: Option<Vec<u8>> = redis::from_redis_value(there).map_err(unavailable)?;
+        let there = there.unwrap_or_default();
+        let (version, record) = parsed(&there)?;
+        let seen = versioned(version, record)?;
+        self.recalled.put(at, seen.version, record);
+        Ok(seen)
+    }
+
+    async fn swap(&self, swap: Swap<'_>) -> Result<(), StoreError> {
+        let _turn = self.gate.enter()?;
+        let writing = Writing::of(&swap);
+        let there = in_time(self.put(&swap, &writing)).await?;
+        let there: Option<Vec<u8>> = redis::from_redis_value(there).map_err(unavailable)?;
+        let Some(there) = there else {
+            self.recalled.put(swap.at, writing.version, &writing.record);
+            return Ok(());
+        };
+        let (version, record) = parsed(&there)?;
+        let current = versioned(version, record)?;
+        self.recalled.put(swap.at, current.version, record);
+        Err(StoreError::Conflict(current))
+    }
+
+    fn due(&self, _: Timestamp) -> Vec<Locator> {
+        Vec::new()
+    }
+
+    fn streams_len(&self) -> Option<usize> {
+        None
+    }
+
+    async fn ready(&self) -> Result<Option<EngineTime>, StoreError> {
+        let asked_at = Instant::now();
+        let told = in_time(self.link.ask(None, Question::One(redis::cmd("TIME")))).await?;
+        let (seconds, micros): (u64, u64) = redis::from_redis_value(told).map_err(unavailable)?;
+        let earliest = Timestamp::from_millis(seconds.saturating_mul(1000) + micros / 1000);
+        Ok(Some(EngineTime {
+            earliest,
+            // One more for the microseconds that were cut off.
+            latest: earliest.plus(asked_at.elapsed() + Duration::from_millis(1)),
+        }))
+    }
+
+    async fn close(&self, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

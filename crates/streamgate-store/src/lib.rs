@@ -11,6 +11,8 @@ mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 #[cfg(any(test, feature = "testing"))]
+pub mod engines;
+#[cfg(any(test, feature = "testing"))]
 pub mod flaky;
 
 pub use embedded::{EmbeddedStore, OpenError, Opened};

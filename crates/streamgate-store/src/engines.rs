@@ -1,0 +1,19 @@
+//! The real engines behind the stores, as child processes of a test.
+//!
+//! Everything listens on loopback, keeps its files in a temporary directory and ends with its
+//! value, or with the test process if that ends first. Waits are for conditions; past a deadline
+//! they panic with the end of the engine's log.
+
+mod ports;
+mod process;
+mod redis;
+mod replicas;
+mod sentinel;
+mod wait;
+
+#[cfg(test)]
+mod tests;
+
+pub use redis::{Make, RedisServer, RedisSetup};
+pub use replicas::RedisReplicas;
+pub use sentinel::RedisSentinel;

@@ -4,6 +4,7 @@
 //! value, or with the test process if that ends first. Waits are for conditions; past a deadline
 //! they panic with the end of the engine's log.
 
+mod cluster;
 mod ports;
 mod process;
 mod redis;
@@ -14,6 +15,7 @@ mod wait;
 #[cfg(test)]
 mod tests;
 
+pub use cluster::RedisCluster;
 pub use redis::{Make, RedisServer, RedisSetup};
 pub use replicas::RedisReplicas;
 pub use sentinel::RedisSentinel;

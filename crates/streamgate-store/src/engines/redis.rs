@@ -81,6 +81,10 @@ impl RedisSetup {
         }
     }
 
+    pub(super) fn make(&self) -> Make {
+        self.make
+    }
+
     /// With this line of the configuration; of two with the same name the later one counts.
     #[must_use]
     pub fn option(mut self, name: &str, value: &str) -> Self {
@@ -329,6 +333,11 @@ impl RedisServer {
     #[track_caller]
     pub(super) fn wait_until_it_follows(&self, within: Duration) {
         self.wait_for(&["INFO", "replication"], FOLLOWS, within);
+    }
+
+    pub(super) fn is_master_or_follows(&self) -> bool {
+        let said = self.try_command(&["INFO", "replication"]);
+        said.is_ok_and(|said| said.contains("role:master") || said.contains(FOLLOWS))
     }
 
     /// The file with the certificate of a server that speaks TLS.

@@ -1,5 +1,6 @@
 //! That the engines do what the tests of the stores need of them.
 
 mod cluster;
+mod fault_proxy;
 mod redis;
 mod replicas;

@@ -6,20 +6,25 @@
 //! they panic with the end of the engine's log.
 
 mod cluster;
+mod dynamodb;
 mod fault_proxy;
+mod http;
 mod ports;
 mod process;
 mod redis;
 mod replicas;
 mod sentinel;
 mod sockets;
+mod throttling_proxy;
 mod wait;
 
 #[cfg(test)]
 mod tests;
 
 pub use cluster::RedisCluster;
+pub use dynamodb::{DynamoDbLocal, call_dynamodb};
 pub use fault_proxy::{FaultCounts, FaultProxy};
 pub use redis::{Make, RedisServer, RedisSetup};
 pub use replicas::RedisReplicas;
 pub use sentinel::RedisSentinel;
+pub use throttling_proxy::{Odds, ThrottlingProxy, Trouble, TroubleCounts};

@@ -33,6 +33,9 @@ struct Node {
     master: String,
 }
 
+/// A node, the slots that it serves and the id of the one that it follows.
+type Role = (usize, Vec<(u16, u16)>, String);
+
 impl RedisCluster {
     /// Starts a cluster of Redis, and waits until every slot is served and every replica follows.
     ///
@@ -180,7 +183,8 @@ impl RedisCluster {
         })
     }
 
-    /// Waits until every node that is up sees every slot served and every replica follows.
+    /// Waits until every node that is up sees every slot served, every replica follows and all of
+    /// them say the same of each other.
     ///
     /// # Panics
     /// When it is too late.
@@ -189,12 +193,16 @@ impl RedisCluster {
         for node in self.all_up() {
             let what = "the node is ready";
             node.process().wait_until(what, READY_MAX, || {
-                let known = format!("cluster_known_nodes:{NODES}");
-                let info = node.try_command(&["CLUSTER", "INFO"]).ok()?;
-                let is_complete = is_ok(node) && info.contains(&known);
-                (is_complete && node.is_master_or_follows()).then_some(())
+                (is_ok(node) && node.is_master_or_follows()).then_some(())
             });
         }
+        let what = "the nodes agree";
+        self.up().process().wait_until(what, READY_MAX, || {
+            let mut roles = self.all_up().map(|node| self.roles_seen_by(node));
+            let first = roles.next()?;
+            let is_complete = self.all_up().count() <= first.len();
+            (is_complete && roles.all(|seen| seen == first)).then_some(())
+        });
     }
 
     /// Moves so many slots from one master to another.
@@ -240,6 +248,14 @@ impl RedisCluster {
     /// Who serves a slot, by what all nodes that are up say.
     fn master_of_slot(&self, slot: u16) -> Option<Node> {
         serving(self.all_up().flat_map(|node| self.view_of(node)), slot)
+    }
+
+    /// Which nodes are not given up.
+    fn roles_seen_by(&self, node: &RedisServer) -> Vec<Role> {
+        let view = self.view_of(node).into_iter().filter(|it| !it.is_failed);
+        let mut roles: Vec<Role> = view.map(|it| (it.index, it.slots, it.master)).collect();
+        roles.sort();
+        roles
     }
 
     fn view_of(&self, node: &RedisServer) -> Vec<Node> {

@@ -1,10 +1,13 @@
 //! A Redis or Valkey Cluster of three masters with a replica each.
 
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
+use super::fault_proxy::FaultProxy;
+use super::ports::Port;
 use super::process::started;
-use super::redis::{Make, RedisServer, RedisSetup};
+use super::redis::{Make, RedisServer, RedisSetup, home};
 
 const NODES: usize = 6;
 /// How long the nodes may take to agree, and the replicas to follow.
@@ -18,6 +21,10 @@ const FAILOVER_MAX: Duration = Duration::from_secs(30);
 pub struct RedisCluster {
     make: Make,
     nodes: Vec<RedisServer>,
+    /// What each node is called by the others.
+    ids: Vec<String>,
+    /// In front of each node, or none.
+    proxies: Vec<FaultProxy>,
 }
 
 /// What one node says of one node: a line of `CLUSTER NODES`.
@@ -54,13 +61,40 @@ impl RedisCluster {
     #[must_use]
     #[track_caller]
     pub fn start_as(setup: &RedisSetup) -> Self {
-        let setup = setup
-            .clone()
-            .option("cluster-enabled", "yes")
-            .option("cluster-node-timeout", "2000");
+        let setup = clustered(setup);
+        let nodes = (0..NODES).map(|_| setup.start()).collect();
+        Self::of(setup.make(), nodes, Vec::new())
+    }
+
+    /// The same with a proxy in front of each node. The nodes name the proxies to clients, and to
+    /// their replicas; among each other they talk past them. So a master whose proxy stalls is
+    /// not replaced.
+    ///
+    /// # Panics
+    /// When the cluster does not get ready.
+    #[must_use]
+    #[track_caller]
+    pub fn start_behind_proxies(setup: &RedisSetup) -> Self {
+        let setup = clustered(setup);
+        let node = |_| {
+            let port = Port::free();
+            let proxy = FaultProxy::start((Ipv4Addr::LOCALHOST, port.number()).into());
+            let announced = proxy.port().to_string();
+            let setup = setup.clone().option("cluster-announce-port", &announced);
+            (setup.start_in(home(), port, &[]), proxy)
+        };
+        let (nodes, proxies) = (0..NODES).map(node).unzip();
+        Self::of(setup.make(), nodes, proxies)
+    }
+
+    #[track_caller]
+    fn of(make: Make, nodes: Vec<RedisServer>, proxies: Vec<FaultProxy>) -> Self {
+        let ids = nodes.iter().map(|node| node.command(&["CLUSTER", "MYID"]));
         let cluster = Self {
-            make: setup.make(),
-            nodes: (0..NODES).map(|_| setup.start()).collect(),
+            make,
+            ids: ids.collect(),
+            nodes,
+            proxies,
         };
         let mut create = vec!["create".to_owned()];
         create.extend(cluster.nodes.iter().map(address));
@@ -70,10 +104,20 @@ impl RedisCluster {
         cluster
     }
 
-    /// Where its nodes are, as URLs of Redis.
+    /// Where clients find its nodes, as URLs of Redis.
     #[must_use]
     pub fn seeds(&self) -> Vec<String> {
-        self.nodes.iter().map(RedisServer::url).collect()
+        let seed = |(index, node): (usize, &RedisServer)| match self.proxies.get(index) {
+            None => node.url(),
+            Some(proxy) => node.url_at(proxy.port()),
+        };
+        self.nodes.iter().enumerate().map(seed).collect()
+    }
+
+    /// The proxies in front of the nodes, of a cluster that was started behind them.
+    #[must_use]
+    pub fn proxies(&self) -> &[FaultProxy] {
+        &self.proxies
     }
 
     /// The servers.
@@ -211,14 +255,13 @@ impl RedisCluster {
     /// When it fails.
     #[track_caller]
     pub fn reshard(&self, slots: u16, from: usize, to: usize) {
-        let id = |index| self.command(index, &["CLUSTER", "MYID"]);
         self.manage(&[
             "reshard".to_owned(),
             address(&self.nodes[from]),
             "--cluster-from".to_owned(),
-            id(from),
+            self.ids[from].clone(),
             "--cluster-to".to_owned(),
-            id(to),
+            self.ids[to].clone(),
             "--cluster-slots".to_owned(),
             slots.to_string(),
         ]);
@@ -268,15 +311,13 @@ impl RedisCluster {
     /// `id ip:port@bus flags master ping pong epoch link slots...`
     fn parse(&self, line: &str) -> Option<Node> {
         let words: Vec<&str> = line.split(' ').collect();
-        let &[id, address, flags, master, _, _, epoch, _, ref slots @ ..] = words.as_slice() else {
+        let &[id, _, flags, master, _, _, epoch, _, ref slots @ ..] = words.as_slice() else {
             return None;
         };
-        let port = address.rsplit_once('@')?.0.rsplit_once(':')?.1;
-        let port: u16 = port.parse().ok()?;
         let has = |flag| flags.split(',').any(|it| it == flag);
         Some(Node {
             id: id.to_owned(),
-            index: self.nodes.iter().position(|node| node.port() == port)?,
+            index: self.ids.iter().position(|own| own == id)?,
             is_master: has("master"),
             is_failed: has("fail"),
             epoch: epoch.parse().ok()?,
@@ -284,6 +325,11 @@ impl RedisCluster {
             master: master.to_owned(),
         })
     }
+}
+
+fn clustered(setup: &RedisSetup) -> RedisSetup {
+    let setup = setup.clone().option("cluster-enabled", "yes");
+    setup.option("cluster-node-timeout", "2000")
 }
 
 /// Which of these nodes serves a slot.

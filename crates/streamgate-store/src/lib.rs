@@ -17,6 +17,8 @@ mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 #[cfg(any(test, feature = "testing"))]
+pub mod engines;
+#[cfg(any(test, feature = "testing"))]
 pub mod flaky;
 
 #[cfg(feature = "dynamodb")]

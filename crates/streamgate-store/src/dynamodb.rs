@@ -8,6 +8,8 @@
 //! because its answer was lost does the same again.
 
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,11 +17,11 @@ use std::sync::OnceLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use aws_config::BehaviorVersion;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_dynamodb::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, Region, RuntimeComponents};
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
@@ -33,7 +35,7 @@ use tokio::time::Instant;
 
 pub use self::table::{Capacity, TableState};
 
-use crate::engine::{CALL_MAX, Gate, Recalled, Writing, versioned};
+use crate::shared::{CALL_MAX, Gate, Recalled, Writing, versioned};
 use crate::store::{EngineTime, LeaseStore, StoreError, Swap, Version, Versioned};
 
 const NAME: &str = "dynamodb";
@@ -72,24 +74,20 @@ impl DynamoDbStore {
     /// A store in this table, at an endpoint of one's own or at AWS. Region and credentials come
     /// from where AWS's tools have them.
     pub async fn new(endpoint: Option<&str>, table: &str) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_MAX)
-            .operation_attempt_timeout(TRY_MAX)
-            .operation_timeout(CALL_MAX)
-            .build();
-        let retries = RetryConfig::standard()
-            .with_max_attempts(TRIES_MAX)
-            .with_initial_backoff(PAUSE);
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .timeout_config(timeouts)
-            .retry_config(retries);
-        if let Some(endpoint) = endpoint {
-            // Nobody else need be asked where that is.
-            let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
-            loader = loader
-                .endpoint_url(endpoint)
-                .region(region.or_else(Region::new(LOCAL_REGION)));
-        }
+        Self::over(loader(endpoint), table).await
+    }
+
+    /// The same with a credential that is made up: for an endpoint that takes any.
+    #[cfg(test)]
+    async fn with_credentials(endpoint: &str, table: &str, name: &str) -> Self {
+        use aws_sdk_dynamodb::config::Credentials;
+
+        let credentials = Credentials::new(name, name, None, None, "made up");
+        let loader = loader(Some(endpoint)).credentials_provider(credentials);
+        Self::over(loader, table).await
+    }
+
+    async fn over(loader: ConfigLoader, table: &str) -> Self {
         Self {
             client: Client::new(&loader.load().await),
             table: table.to_owned(),
@@ -166,6 +164,29 @@ impl DynamoDbStore {
             },
         }
     }
+}
+
+/// How AWS is reached: within our bounds, and otherwise as AWS's tools do.
+fn loader(endpoint: Option<&str>) -> ConfigLoader {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_MAX)
+        .operation_attempt_timeout(TRY_MAX)
+        .operation_timeout(CALL_MAX)
+        .build();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(TRIES_MAX)
+        .with_initial_backoff(PAUSE);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(timeouts)
+        .retry_config(retries);
+    if let Some(endpoint) = endpoint {
+        // Nobody else need be asked where that is.
+        let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
+        loader = loader
+            .endpoint_url(endpoint)
+            .region(region.or_else(Region::new(LOCAL_REGION)));
+    }
+    loader
 }
 
 fn name(at: Locator) -> String {

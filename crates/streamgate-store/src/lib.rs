@@ -6,11 +6,11 @@
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
 mod embedded;
-#[cfg(feature = "engine")]
-mod engine;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "shared")]
+mod shared;
 mod store;
 mod table;
 

@@ -8,6 +8,8 @@
 //! was lost does the same again, and one that arrives late does nothing.
 
 mod link;
+#[cfg(test)]
+mod tests;
 mod url;
 
 use std::time::Duration;
@@ -20,7 +22,7 @@ use tokio::time::Instant;
 pub use self::url::RedisUrl;
 
 use self::link::{Link, Question};
-use crate::engine::{CALL_MAX, Gate, Recalled, VERSION_BYTES, Writing, versioned};
+use crate::shared::{CALL_MAX, Gate, Recalled, VERSION_BYTES, Writing, versioned};
 use crate::store::{BoxError, EngineTime, LeaseStore, StoreError, Swap, Version, Versioned, Write};
 
 const NAME: &str = "redis";

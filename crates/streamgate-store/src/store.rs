@@ -17,7 +17,7 @@ impl Version {
     pub const ABSENT: Self = Self(0);
 
     /// One that nobody has had, by chance: 63 bits.
-    #[cfg(feature = "engine")]
+    #[cfg(feature = "shared")]
     pub(crate) fn random() -> Self {
         Self(rand::random::<u64>() | 1)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ProvisionedThroughput,
-    ScalarAttributeType, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+    ScalarAttributeType, TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
 };
 
 use super::{DynamoDbStore, ID, TTL, failed, unavailable};
@@ -52,8 +52,10 @@ impl DynamoDbStore {
             .send()
             .await;
         let state = match there {
-            Ok(_) => {
-                self.adjust(capacity).await?;
+            Ok(described) => {
+                if described.table.as_ref().and_then(current) != Some(capacity) {
+                    self.adjust(capacity).await?;
+                }
                 TableState::Adjusted
             }
             Err(error)
@@ -101,12 +103,7 @@ impl DynamoDbStore {
             .table_name(&self.table)
             .billing_mode(billing(capacity))
             .set_provisioned_throughput(throughput(capacity)?);
-        match update.send().await {
-            Ok(_) => Ok(()),
-            // AWS calls it a mistake to ask for what is so already.
-            Err(error) if is_same_already(&error) => Ok(()),
-            Err(error) => Err(failed(error)),
-        }
+        update.send().await.map(drop).map_err(failed)
     }
 
     async fn until_usable(&self) -> Result<(), StoreError> {
@@ -150,6 +147,19 @@ impl DynamoDbStore {
     }
 }
 
+/// How much a table may be asked now.
+fn current(table: &TableDescription) -> Option<Capacity> {
+    let billing = table.billing_mode_summary.as_ref();
+    if billing.and_then(|it| it.billing_mode.as_ref()) == Some(&BillingMode::PayPerRequest) {
+        return Some(Capacity::OnDemand);
+    }
+    let paid_for = table.provisioned_throughput.as_ref()?;
+    Some(Capacity::Provisioned {
+        reads: paid_for.read_capacity_units?,
+        writes: paid_for.write_capacity_units?,
+    })
+}
+
 fn billing(capacity: Capacity) -> BillingMode {
     match capacity {
         Capacity::OnDemand => BillingMode::PayPerRequest,
@@ -167,18 +177,4 @@ fn throughput(capacity: Capacity) -> Result<Option<ProvisionedThroughput>, Store
             .map(Some)
             .map_err(unavailable),
     }
-}
-
-fn is_same_already<E>(error: &aws_sdk_dynamodb::error::SdkError<E>) -> bool
-where
-    E: aws_sdk_dynamodb::error::ProvideErrorMetadata,
-{
-    use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-
-    let error = error.as_service_error();
-    let is_mistake = error.and_then(ProvideErrorMetadata::code) == Some("ValidationException");
-    let message = error
-        .and_then(ProvideErrorMetadata::message)
-        .unwrap_or_default();
-    is_mistake && message.contains("will not change")
 }

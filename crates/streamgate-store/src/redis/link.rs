@@ -106,7 +106,8 @@ impl Link {
                 match question {
                     Question::One(command) => {
                         let route = RoutingInfo::SingleNode(route);
-                        connection.route_command(command, route).await
+                        let answer = connection.route_command(command, route).await?;
+                        answer.extract_error()
                     }
                     Question::InTurn(all) => {
                         let count = all.len();

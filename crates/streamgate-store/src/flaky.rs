@@ -50,6 +50,7 @@ struct State {
     acts: VecDeque<Act>,
     is_down: bool,
     guess: Option<Versioned>,
+    time: Option<EngineTime>,
     loads: usize,
     swaps: usize,
 }
@@ -65,6 +66,7 @@ impl Flaky {
             acts: VecDeque::new(),
             is_down: false,
             guess: None,
+            time: None,
             loads: 0,
             swaps: 0,
         };
@@ -104,6 +106,11 @@ impl Flaky {
     /// From now on this is what is recalled of every record, right or wrong.
     pub fn recall_always(&self, guess: Versioned) {
         self.state.lock().guess = Some(guess);
+    }
+
+    /// From now on this is on the clock of the engine.
+    pub fn show_time(&self, time: EngineTime) {
+        self.state.lock().time = Some(time);
     }
 
     /// Loads and swaps wait until [`Flaky::release`].
@@ -210,7 +217,8 @@ impl LeaseStore for Flaky {
 
     async fn ready(&self) -> Result<Option<EngineTime>, StoreError> {
         self.check_up()?;
-        self.below.ready().await
+        let below = self.below.ready().await?;
+        Ok(self.state.lock().time.or(below))
     }
 
     async fn close(&self, now: Timestamp) -> Result<(), StoreError> {

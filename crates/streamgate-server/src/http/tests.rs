@@ -1,6 +1,7 @@
 //! The API with a clock that tests move: what takes time on the wire takes none here.
 
 mod answers;
+mod away;
 mod time;
 mod trust;
 
@@ -12,7 +13,8 @@ use expect_test::Expect;
 use http::Request;
 use http_body_util::BodyExt;
 use streamgate_core::LocatorKey;
-use streamgate_store::MemoryStore;
+use streamgate_store::flaky::Flaky;
+use streamgate_store::{LeaseStore, MemoryStore};
 use tower::ServiceExt;
 
 use super::*;
@@ -33,6 +35,7 @@ const HEADERS: [&str; 5] = [
 struct World {
     router: Router,
     clock: Arc<ManualClock>,
+    store: Arc<Flaky>,
 }
 
 impl World {
@@ -50,9 +53,10 @@ impl World {
     fn with(config: &Config) -> Self {
         let clock = Arc::new(ManualClock::default());
         let metrics = Arc::new(Metrics::new());
+        let store = Arc::new(Flaky::new(Arc::new(MemoryStore::new()), 7));
         let seconds = |seconds| Duration::from_secs(seconds);
         let limiter = Limiter::new(limiter::Parts {
-            store: Arc::new(MemoryStore::new()),
+            store: Arc::clone(&store) as Arc<dyn LeaseStore>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             key: LocatorKey::from_bytes([7; 16]),
             terms: Terms {
@@ -81,6 +85,7 @@ impl World {
         Self {
             router: router(&api, &config.http, &config.cors_origins),
             clock,
+            store,
         }
     }
 

@@ -173,7 +173,7 @@ fn with(mut request: Request<Body>, token: &str) -> Request<Body> {
     request
 }
 
-async fn body_of(response: Response) -> Value {
+pub(super) async fn body_of(response: Response) -> Value {
     let body = response.into_body().collect().await.expect("a body");
     serde_json::from_slice(&body.to_bytes()).unwrap_or_default()
 }

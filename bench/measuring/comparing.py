@@ -1,5 +1,7 @@
 """What bench/compare measures, and the targets."""
 
+from contextlib import ExitStack
+
 from . import load, servers
 from .figures import Target
 
@@ -81,6 +83,35 @@ class Comparison:
         _progress("Redis alone", measured["Redis alone"])
         return measured
 
+    def redis(self):
+        """Heartbeats over Redis, and Redis with the same script alone, both for 10,000 users.
+
+        Of what a node and its Redis spend, what Redis does is set beside its ceiling.
+        """
+        options, measured = ["--users", "10000", "--fill", "10000"], {}
+        with servers.redis(self._directory) as store:
+            with servers.over_redis(self._directory, store) as node:
+                one = load.generate(node, *options, mix="0:1:0", seconds=self._seconds)
+        measured["streamgate"] = one
+        with servers.redis(self._directory) as store:
+            measured["Redis, its script"] = load.redis_ceiling(store, self._seconds, 10_000)
+        for name, sample in measured.items():
+            _progress(name, sample)
+        return measured
+
+    def nodes(self):
+        """The mix over Redis, on one node and on three, all on one core."""
+        options, measured = ["--users", "100000", "--fill", "10000"], {}
+        for count in (1, 3):
+            with ExitStack() as running:
+                store = running.enter_context(servers.redis(self._directory))
+                over = [servers.over_redis(self._directory, store) for _ in range(count)]
+                nodes = [running.enter_context(node) for node in over]
+                sample = load.generate_at_once(nodes, *options, mix="1:20:1", seconds=self._seconds)
+            measured["streamgate" if count == 1 else "streamgate, 3 nodes"] = sample
+            _progress(f"{count} nodes", sample)
+        return measured
+
     def exactness(self):
         """Fifty starts of one user at once, the limit being 3, in twenty rounds."""
         measured = {}
@@ -114,6 +145,8 @@ MEASUREMENTS = {
     "starts": Comparison.starts,
     "batch": Comparison.batch,
     "admission": Comparison.admission,
+    "redis": Comparison.redis,
+    "nodes": Comparison.nodes,
     "exactness": Comparison.exactness,
 }
 
@@ -206,6 +239,22 @@ TARGETS = [
         "admission",
         _beside("Node + Redis", "cpuMicrosPerAdmission"),
         at_most=0.25,
+    ),
+    Target(
+        "redis-efficiency",
+        "heartbeats over Redis: per CPU second of Redis, ÷ its own pipelined ceiling",
+        "redis",
+        lambda one: one["Redis, its script"]["cpuMicrosPerRequest"]
+        / one["streamgate"]["storeMicrosPerRequest"],
+        at_least=0.5,
+    ),
+    Target(
+        "nodes-cpu",
+        "1:20:1 mix over Redis, 1 → 3 nodes: CPU per request, 3 nodes ÷ 1",
+        "nodes",
+        lambda one: one["streamgate, 3 nodes"]["cpuMicrosPerRequest"]
+        / one["streamgate"]["cpuMicrosPerRequest"],
+        at_most=1.3,
     ),
     Target(
         "exactness",

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from . import machine, servers, tools
 
@@ -42,7 +43,14 @@ def generate(server, *options, mix, seconds, warmup=1, checked=True, tick=None, 
     if process.returncode not in (0, _EXIT_VIOLATION):
         log = server.log.read_text()[-2000:]
         raise tools.Failure(f"streamgate bench failed:\n{errors[-2000:]}\n{server.name} said:\n{log}")
-    return sample(json.loads(out))
+    report = json.loads(out)
+    kept = sample(report)
+    if server.store_pids:
+        # What is not the node is its store.
+        of = {one["pid"]: one["cpuSeconds"] for one in report["server"]["processes"]}
+        spent = sum(of[pid] for pid in server.store_pids)
+        kept["storeMicrosPerRequest"] = spent * 1e6 / report["requests"]
+    return kept
 
 
 def _finish(process, tick, patience):
@@ -56,9 +64,29 @@ def _finish(process, tick, patience):
     raise tools.Failure(f"streamgate bench did not end within {patience:.0f} s")
 
 
+def generate_at_once(nodes, *options, mix, seconds):
+    """One generator for each node, all at once, and the figures of all together."""
+    with ThreadPoolExecutor(len(nodes)) as generators:
+        runs = [generators.submit(generate, node, *options, mix=mix, seconds=seconds) for node in nodes]
+        samples = [run.result() for run in runs]
+    requests = sum(one["requests"] for one in samples)
+    # Each of them has seen all that the one store spent.
+    of_store = [one["storeMicrosPerRequest"] * one["requests"] for one in samples]
+    spent = sum(one["cpuSeconds"] * 1e6 for one in samples) - sum(of_store) + max(of_store)
+    return {
+        "requests": requests,
+        "requestsPerSecond": sum(one["requestsPerSecond"] for one in samples),
+        "cpuMicrosPerRequest": spent / requests,
+        "storeMicrosPerRequest": max(of_store) / requests,
+        "failed": sum(one["failed"] for one in samples),
+        "violations": sum(one["violations"] for one in samples),
+    }
+
+
 def sample(report):
     """What is kept of a report of `streamgate bench --json`."""
     operations = report["operations"]
+    processes = report["server"]["processes"]
     return {
         "requests": report["requests"],
         "seconds": report["seconds"],
@@ -67,7 +95,7 @@ def sample(report):
         "cpuSeconds": report["server"]["cpuSeconds"],
         "serverShare": report["server"]["cpuShare"],
         "generatorShare": report["generator"]["cpuShare"],
-        "residentMiB": _mib(sum(one["residentBytes"] for one in report["server"]["processes"])),
+        "residentMiB": _mib(sum(one["residentBytes"] for one in processes)),
         "admitted": operations["start"]["admitted"],
         "renewed": operations["heartbeat"]["renewed"],
         "failed": report["transportErrors"] + report["statuses"].get("503", 0),
@@ -86,12 +114,25 @@ def _quantiles(prefix, latency, requests):
 def redis_benchmark(store, seconds):
     """Starts by the Lua semaphore alone, without Node: calls/s and CPU time per call."""
     script = (tools.PEERS / "semaphore.lua").read_text()
+    call = [1, "streams:__rand_int__", "start", "__rand_int__", 90_000, 3]
+    return _redis_script(store, seconds, script, call, "-r", 1_000_000)
+
+
+def redis_ceiling(store, seconds, users):
+    """streamgate's own script alone, sixteen calls at a time: what this Redis can do at most."""
+    script = (tools.REPOSITORY / "crates/streamgate-store/src/redis/swap.lua").read_text()
+    # A record of one stream has about 130 bytes; the version is seen and written anew each time.
+    call = [1, "streamgate:__rand_int__", "version!", "version!" + "r" * 130, 750_000]
+    return _redis_script(store, seconds, script, call, "-P", 16, "-r", users)
+
+
+def _redis_script(store, seconds, script, call, *options):
     asked = ["redis-cli", "-p", str(store.port), "SCRIPT", "LOAD", script]
     digest = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
     # It counts calls, not seconds: a short run says how many make the time.
-    _, rate = _redis_calls(store, digest, 20_000)
+    _, rate = _redis_calls(store, digest, 20_000, call, options)
     before = machine.cpu_seconds(store.process.pid)
-    calls, rate = _redis_calls(store, digest, max(20_000, int(rate * seconds)))
+    calls, rate = _redis_calls(store, digest, max(20_000, int(rate * seconds)), call, options)
     spent = machine.cpu_seconds(store.process.pid) - before
     return {
         "requestsPerSecond": rate,
@@ -100,9 +141,9 @@ def redis_benchmark(store, seconds):
     }
 
 
-def _redis_calls(store, digest, calls):
-    command = ["redis-benchmark", "-p", store.port, "-c", 64, "-n", calls, "-r", 1_000_000, "--csv"]
-    command += ["EVALSHA", digest, 1, "streams:__rand_int__", "start", "__rand_int__", 90_000, 3]
+def _redis_calls(store, digest, calls, call, options):
+    command = ["redis-benchmark", "-p", store.port, "-c", 64, "-n", calls, "--csv", *options]
+    command += ["EVALSHA", digest, *call]
     pinned = servers.pinned(servers.GENERATOR_CORE, command)
     done = subprocess.run(pinned, capture_output=True, text=True, check=True)
     return calls, float(done.stdout.splitlines()[-1].split('","')[1].strip('"'))

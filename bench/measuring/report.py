@@ -90,6 +90,7 @@ def _section(heading, found):
 #: Heading, figure, decimals.
 _COLUMNS = [
     ("CPU µs/request", "cpuMicrosPerRequest", 2),
+    ("of them the store's", "storeMicrosPerRequest", 2),
     ("CPU µs/admission", "cpuMicrosPerAdmission", 1),
     ("requests/s", "requestsPerSecond", 0),
     ("heartbeats per CPU-second", "heartbeatsPerCpuSecond", 0),

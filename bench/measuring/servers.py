@@ -97,6 +97,21 @@ def streamgate(directory, data=None, ready_seconds=_READY_SECONDS, cores=SERVER_
 
 
 @contextmanager
+def over_redis(directory, store):
+    """A node of streamgate over a Redis that runs already, on the same core."""
+    environment = {"STREAMGATE_LOCATOR_KEY": "00112233445566778899aabbccddeeff"}
+    command = [tools.STREAMGATE, "serve", "--store", "redis"]
+    command += ["--store-url", f"redis://127.0.0.1:{store.port}"]
+    with (
+        _own(directory) as own,
+        _started("streamgate over Redis", command, own, "--listen", environment) as server,
+    ):
+        server.store_pids = store.pids
+        _wait_until(lambda: server.get("/readyz")[0] == 200, server)
+        yield server
+
+
+@contextmanager
 def asking(directory):
     """streamgate where callers are asked who they are; players bring their streams' tokens."""
     with _own(directory) as own:

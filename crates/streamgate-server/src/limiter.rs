@@ -24,13 +24,40 @@ const ATTEMPTS_MAX: u32 = 16;
 /// How many starts may be in doubt at once. The oldest of more are left to silence.
 const IN_DOUBT_MAX: usize = 4096;
 
+/// How many records may be decided over at once, where a store is far away. Two that share a turn
+/// wait for each other.
+const TURNS: usize = 1 << 14;
+
 /// Decides over streams. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Limiter(Arc<Parts>, Arc<Mutex<InDoubt>>);
+pub(crate) struct Limiter(Arc<Parts>, Arc<Pending>);
 
-/// Starts of which the store did not say whether it has them, and which were answered with an
-/// error: nobody knows the names of their streams, so nobody else would ever stop them.
-type InDoubt = VecDeque<(UserId, StreamId)>;
+/// What waits.
+struct Pending {
+    /// Starts of which the store did not say whether it has them, and which were answered with an
+    /// error: nobody knows the names of their streams, so nobody else would ever stop them.
+    in_doubt: Mutex<VecDeque<(UserId, StreamId)>>,
+    /// Requests of this node for one record follow each other, where each would else make the
+    /// others' round trips vain. None where a store takes no round trips.
+    turns: Vec<tokio::sync::Mutex<()>>,
+}
+
+impl Pending {
+    fn of(store: &dyn LeaseStore) -> Self {
+        let is_far = store.recall(Locator::from_bits(0)).is_some();
+        let turns = std::iter::repeat_with(tokio::sync::Mutex::default);
+        Self {
+            in_doubt: Mutex::default(),
+            turns: turns.take(if is_far { TURNS } else { 0 }).collect(),
+        }
+    }
+
+    async fn turn(&self, at: Locator) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        // A locator is a keyed hash: any bits of it are as good as others.
+        let index = usize::try_from(at.bits() % TURNS as u64).unwrap_or(0);
+        Some(self.turns.get(index)?.lock().await)
+    }
+}
 
 pub(crate) struct Parts {
     pub(crate) store: Arc<dyn LeaseStore>,
@@ -80,7 +107,8 @@ type Decided<T> = (T, Option<Write>);
 
 impl Limiter {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts), Arc::default())
+        let pending = Arc::new(Pending::of(&*parts.store));
+        Self(Arc::new(parts), pending)
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -136,7 +164,7 @@ impl Limiter {
     }
 
     fn doubt(&self, user: UserId, id: StreamId) {
-        let mut in_doubt = self.1.lock();
+        let mut in_doubt = self.1.in_doubt.lock();
         if in_doubt.len() == IN_DOUBT_MAX {
             in_doubt.pop_front();
         }
@@ -147,7 +175,7 @@ impl Limiter {
     /// can say that now.
     pub(crate) async fn settle(&self) {
         loop {
-            let next = self.1.lock().pop_front();
+            let next = self.1.in_doubt.lock().pop_front();
             let Some((user, id)) = next else { return };
             let target = Target {
                 user: Some(&user),
@@ -353,6 +381,7 @@ impl Limiter {
         at: Locator,
         mut act: impl FnMut(&mut Record, Timestamp) -> Decided<T>,
     ) -> Result<T, StoreError> {
+        let _turn = self.1.turn(at).await;
         let recalled = self.0.store.recall(at);
         let mut is_guess = recalled.is_some();
         let (mut seen, mut began) = match recalled {

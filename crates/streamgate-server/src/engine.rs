@@ -36,7 +36,8 @@ pub(crate) async fn follow(
                 limiter.settle().await;
             }
             Err(error) if was_there => {
-                tracing::error!(error = &error as &dyn Error, "the store is away");
+                let cause = error.source().map(tracing::field::display);
+                tracing::error!(error = %error, cause, "the store is away");
             }
             Err(_) => {}
         }

@@ -12,13 +12,15 @@ use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
-    RedisResult, RetryMethod, ServerErrorKind, TlsMode, Value,
+    RedisError, RedisResult, RetryMethod, ServerErrorKind, TlsMode, Value,
 };
 use streamgate_core::Locator;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::key;
 use super::url::{Kind, RedisUrl};
+use crate::shared::CALL_MAX;
 
 /// How long one try may take. Those that wait for replicas are longer under way than others.
 const TRY_MAX: Duration = Duration::from_millis(600);
@@ -147,41 +149,38 @@ fn sentinels(url: &RedisUrl, master: &str) -> RedisResult<Mutex<SentinelClient>>
 }
 
 impl Server {
+    /// Tries until it is too late for one more, and then says what went wrong last.
     async fn ask(&self, question: &Question) -> RedisResult<Value> {
+        let until = Instant::now() + CALL_MAX;
         let mut pause = PAUSE;
         loop {
-            let (number, mut connection) = match self.connection().await {
-                Ok(connection) => connection,
-                // The call's deadline ends this.
-                Err(error) if error.is_io_error() || may_pass(error.kind()) => {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(PAUSE_MAX);
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let answer = match question {
-                Question::One(command) => connection.send_packed_command(command).await,
-                Question::InTurn(all) => {
-                    let answers = connection.send_packed_commands(all, 0, all.len()).await;
-                    answers.map(Value::Array)
-                }
-            };
-            let error = match answer.and_then(Value::extract_error) {
+            let error = match self.try_once(question).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            // A server that is demoted says that it can only be read.
-            let is_over = error.is_io_error()
-                || matches!(error.retry_method(), RetryMethod::Reconnect)
-                || may_pass(error.kind());
-            if !is_over {
+            if !may_pass(&error) || until < Instant::now() + pause {
                 return Err(error);
             }
-            self.discard(number);
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    async fn try_once(&self, question: &Question) -> RedisResult<Value> {
+        let (number, mut connection) = self.connection().await?;
+        let answer = match question {
+            Question::One(command) => connection.send_packed_command(command).await,
+            Question::InTurn(all) => {
+                let answers = connection.send_packed_commands(all, 0, all.len()).await;
+                answers.map(Value::Array)
+            }
+        };
+        let answer = answer.and_then(Value::extract_error);
+        // Another connection may lead to another server: one that is demoted only says so.
+        if answer.as_ref().is_err_and(may_pass) {
+            self.discard(number);
+        }
+        answer
     }
 
     async fn connection(&self) -> RedisResult<(u64, MultiplexedConnection)> {
@@ -220,10 +219,10 @@ impl Server {
     }
 }
 
-/// Whether a server that says so may say otherwise a little later, or another one instead of it.
-fn may_pass(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
+/// Whether it may be otherwise a little later, or with another server.
+fn may_pass(error: &RedisError) -> bool {
+    let is_passing = matches!(
+        error.kind(),
         ErrorKind::Server(
             ServerErrorKind::BusyLoading
                 | ServerErrorKind::MasterDown
@@ -231,7 +230,8 @@ fn may_pass(kind: ErrorKind) -> bool {
                 | ServerErrorKind::TryAgain
                 | ServerErrorKind::ClusterDown
         ) | ErrorKind::MasterNameNotFoundBySentinel
-    )
+    );
+    is_passing || error.is_io_error() || matches!(error.retry_method(), RetryMethod::Reconnect)
 }
 
 impl Cluster {

@@ -93,7 +93,10 @@ async fn of_engine(
             match store.ready().await {
                 Ok(time) => return Ok(time),
                 Err(error) if draining.is_cancelled() => return Err(error),
-                Err(error) => tracing::warn!(error = &error as &dyn Error, "waiting for the store"),
+                Err(error) => {
+                    let cause = error.source().map(tracing::field::display);
+                    tracing::warn!(error = %error, cause, "waiting for the store");
+                }
             }
             draining
                 .run_until_cancelled(tokio::time::sleep(ENGINE_LOOK))

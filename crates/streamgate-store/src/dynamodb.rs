@@ -12,6 +12,7 @@ mod table;
 mod tests;
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::{Duration, UNIX_EPOCH};
@@ -24,7 +25,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_dynamodb::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, Region, RuntimeComponents};
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
@@ -59,6 +60,9 @@ const THROTTLED: [&str; 4] = [
     "ThrottlingException",
     "ThrottledException",
 ];
+
+/// What it calls it when the table is missing.
+const NO_TABLE: &str = "ResourceNotFoundException";
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -220,7 +224,7 @@ fn unavailable(source: impl Into<crate::BoxError>) -> StoreError {
 /// Why a call was not done: too much was asked, or anything else.
 fn failed<E>(error: SdkError<E>) -> StoreError
 where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let code = error
         .as_service_error()
@@ -228,7 +232,20 @@ where
     if code.is_some_and(|code| THROTTLED.contains(&code)) {
         return StoreError::Overloaded { store: NAME };
     }
-    unavailable(DisplayErrorContext(error).to_string())
+    if code == Some(NO_TABLE) {
+        return unavailable("there is no such table; `streamgate store init` makes it");
+    }
+    // Each of AWS's errors leaves it to the next to say more.
+    let mut told = error.to_string();
+    let mut cause: Option<&dyn Error> = error.source();
+    while let Some(because) = cause {
+        let because_told = because.to_string();
+        if !told.contains(&because_told) {
+            told = format!("{told}: {because_told}");
+        }
+        cause = because.source();
+    }
+    unavailable(told)
 }
 
 #[async_trait]

@@ -222,6 +222,7 @@ fn unavailable(source: impl Into<crate::BoxError>) -> StoreError {
 }
 
 /// Why a call was not done: too much was asked, or anything else.
+#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
 fn failed<E>(error: SdkError<E>) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,

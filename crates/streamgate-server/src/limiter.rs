@@ -198,22 +198,25 @@ impl Limiter {
         Ok(record.admission(&request, &policy, self.0.clock.now()))
     }
 
-    /// Renews a lease. With a claim, a stream that the store knows nothing of is entered; and
-    /// while the store is away, the heartbeat is forgiven.
+    /// Renews a lease. With a claim, which is only asked for when it matters, a stream that the
+    /// store knows nothing of is entered; and while the store is away, the heartbeat is forgiven.
     pub(crate) async fn heartbeat(
         &self,
         target: Target<'_>,
         beat: &Heartbeat,
-        claim: Option<&Claim>,
+        claim: impl Fn() -> Option<Claim>,
     ) -> Result<Answer<Readmitted>, StoreError> {
         let terms = self.0.terms;
         let Some(at) = self.locator(target) else {
             return Ok(Answer::Decided(Readmitted::Known(Beat::Unknown)));
         };
         let decided = self.decide(at, |record, now| {
-            let readmitted = match claim {
-                Some(claim) => record.readmit(claim, beat, terms, now),
-                None => Readmitted::Known(record.heartbeat(target, beat, terms, now)),
+            let known = record.heartbeat(target, beat, terms, now);
+            let readmitted = match (known, &claim) {
+                (Beat::Unknown, claim) if let Some(claim) = claim() => {
+                    record.readmit(&claim, beat, terms, now)
+                }
+                (known, _) => Readmitted::Known(known),
             };
             let write = match &readmitted {
                 Readmitted::Known(Beat::Renewed(_)) => Some(Write::Soft),
@@ -225,21 +228,22 @@ impl Limiter {
             };
             (readmitted, write)
         });
-        match (decided.await, claim) {
-            (Ok(readmitted), _) => {
+        match decided.await {
+            Ok(readmitted) => {
                 self.0.metrics.heartbeat(&readmitted);
                 Ok(Answer::Decided(readmitted))
             }
-            (Err(error), Some(claim)) if is_away(&error) => {
+            Err(error) if is_away(&error) => {
+                let claim = claim().ok_or(error)?;
                 self.0.metrics.forgave();
                 let now = self.0.clock.now();
-                let entered = Record::default().readmit(claim, beat, terms, now);
+                let entered = Record::default().readmit(&claim, beat, terms, now);
                 let Readmitted::Entered { place, .. } = entered else {
                     unreachable!("an empty record has room")
                 };
                 Ok(Answer::Provisional(place))
             }
-            (Err(error), _) => Err(error),
+            Err(error) => Err(error),
         }
     }
 
@@ -248,17 +252,17 @@ impl Limiter {
         &self,
         user: &UserId,
         id: &StreamId,
-        claim: Option<&Claim>,
+        claim: impl Fn() -> Option<Claim>,
     ) -> Result<bool, StoreError> {
         match self.load(self.locator_of(user)).await {
             Ok(Versioned { record, .. }) => {
                 Ok(match record.standing(user, id, self.0.clock.now()) {
                     Standing::Live => true,
                     Standing::Over => false,
-                    Standing::Unknown => claim.is_some(),
+                    Standing::Unknown => claim().is_some(),
                 })
             }
-            Err(error) if is_away(&error) && claim.is_some() => Ok(true),
+            Err(error) if is_away(&error) && claim().is_some() => Ok(true),
             Err(error) => Err(error),
         }
     }

@@ -30,10 +30,8 @@ pub(super) async fn get(
     State(api): State<Api>,
     Proven(proof): Proven,
 ) -> Result<StatusCode, Problem> {
-    let claim = proof.claim(api.limiter().clock().wall());
-    let check = api
-        .limiter()
-        .check(&proof.user, &proof.stream, claim.as_ref());
+    let claim = || proof.claim(api.limiter().clock().wall());
+    let check = api.limiter().check(&proof.user, &proof.stream, claim);
     if check.await? {
         Ok(StatusCode::OK)
     } else {

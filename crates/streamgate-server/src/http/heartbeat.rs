@@ -149,7 +149,7 @@ async fn beat(
     caller: &Caller,
     user: Option<UserId>,
     id: &str,
-    body: HeartbeatBody,
+    mut body: HeartbeatBody,
 ) -> Result<Response, Problem> {
     let id = stream_id(id)?;
     let user = caller.may_touch(user, &id)?;
@@ -157,10 +157,9 @@ async fn beat(
         user: user.as_ref(),
         id: &id,
     };
-    let claim = caller.claim(api, &id, body.token.as_deref());
-    let beat = body.into();
-    let beaten = api.limiter().heartbeat(target, &beat, claim.as_ref());
-    let beaten = beaten.await?;
+    let token = body.token.take();
+    let claim = || caller.claim(api, &id, token.as_deref());
+    let beaten = api.limiter().heartbeat(target, &body.into(), claim).await?;
     let viewer = Viewer::new(api.limiter());
     let (place, granted) = granted(beaten, &viewer)?;
     // While nobody knows the stream, its token must not outlast what is remembered of endings.
@@ -378,7 +377,6 @@ async fn beat_of_batch(
         user: user.as_ref(),
         id: &id,
     };
-    let claim = caller.claim(api, &id, item.token.as_deref());
-    let beaten = api.limiter().heartbeat(target, &beat, claim.as_ref());
-    Ok(beaten.await?)
+    let claim = || caller.claim(api, &id, item.token.as_deref());
+    Ok(api.limiter().heartbeat(target, &beat, claim).await?)
 }

@@ -193,13 +193,23 @@ async fn a_store_that_is_down_is_said_to_be_and_comes_back_without_ado() {
     let beat = Heartbeat::default();
 
     world.flaky.set_down(true);
-    assert!(world.limiter.heartbeat(target, &beat, None).await.is_err());
+    assert!(
+        world
+            .limiter
+            .heartbeat(target, &beat, || None)
+            .await
+            .is_err()
+    );
     assert!(world.limiter.stop(target).await.is_err());
     assert!(world.limiter.streams(&user).await.is_err());
     assert!(world.limiter.store().ready().await.is_err());
 
     world.flaky.set_down(false);
-    let renewed = world.limiter.heartbeat(target, &beat, None).await.unwrap();
+    let renewed = world
+        .limiter
+        .heartbeat(target, &beat, || None)
+        .await
+        .unwrap();
     let renewed = known(renewed);
     assert!(matches!(renewed, Beat::Renewed(_)));
 }
@@ -370,7 +380,9 @@ impl World {
             id: &claim.id,
         };
         let beat = Heartbeat::default();
-        self.limiter.heartbeat(target, &beat, Some(claim)).await
+        self.limiter
+            .heartbeat(target, &beat, || Some(claim.clone()))
+            .await
     }
 }
 
@@ -397,7 +409,11 @@ async fn a_right_guess_saves_the_load_and_a_wrong_one_changes_no_answer() {
         id: &c,
     };
     let beat = Heartbeat::default();
-    let renewed = world.limiter.heartbeat(target, &beat, None).await.unwrap();
+    let renewed = world
+        .limiter
+        .heartbeat(target, &beat, || None)
+        .await
+        .unwrap();
     assert!(matches!(known(renewed), Beat::Renewed(_)), "not unknown");
     assert_eq!(world.flaky.calls().0, loads + 1);
 
@@ -469,16 +485,18 @@ async fn a_heartbeat_is_forgiven_while_the_store_is_away_and_puts_back_what_it_l
         world.beat(&proven).await,
         Ok(Answer::Provisional(_))
     ));
-    let check = world.limiter.check(&proven.user, &proven.id, Some(&proven));
+    let check = world
+        .limiter
+        .check(&proven.user, &proven.id, || Some(proven.clone()));
     assert!(check.await.unwrap());
-    let unproven = world.limiter.check(&proven.user, &proven.id, None);
+    let unproven = world.limiter.check(&proven.user, &proven.id, || None);
     assert!(unproven.await.is_err());
 
     world.flaky.set_down(false);
-    let check = async |claim| {
+    let check = async |claim: Option<&Claim>| {
         world
             .limiter
-            .check(&user(), &id("mine"), claim)
+            .check(&user(), &id("mine"), || claim.cloned())
             .await
             .unwrap()
     };

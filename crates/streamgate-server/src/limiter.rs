@@ -35,7 +35,8 @@ pub(crate) struct Limiter(Arc<Parts>, Arc<Pending>);
 /// What waits.
 struct Pending {
     /// Starts of which the store did not say whether it has them, and which were answered with an
-    /// error: nobody knows the names of their streams, so nobody else would ever stop them.
+    /// error, or not at all because their clients went: nobody knows the names of their streams,
+    /// so nobody else would ever stop them.
     in_doubt: Mutex<VecDeque<(UserId, StreamId)>>,
     /// Requests of this node for one record follow each other, where each would else make the
     /// others' round trips vain. None where a store takes no round trips.
@@ -50,6 +51,14 @@ impl Pending {
             in_doubt: Mutex::default(),
             turns: turns.take(if is_far { TURNS } else { 0 }).collect(),
         }
+    }
+
+    fn doubt(&self, start: (UserId, StreamId)) {
+        let mut in_doubt = self.in_doubt.lock();
+        if in_doubt.len() == IN_DOUBT_MAX {
+            in_doubt.pop_front();
+        }
+        in_doubt.push_back(start);
     }
 
     async fn turn(&self, at: Locator) -> Option<tokio::sync::MutexGuard<'_, ()>> {
@@ -67,6 +76,26 @@ pub(crate) struct Parts {
     pub(crate) terms: Terms,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) on_store_failure: OnStoreFailure,
+}
+
+/// A start that nobody will ever hear of if this is dropped before it is lifted.
+struct Doubt<'a> {
+    pending: &'a Pending,
+    start: Option<(UserId, StreamId)>,
+}
+
+impl Doubt<'_> {
+    fn lift(mut self) {
+        self.start = None;
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if let Some(start) = self.start.take() {
+            self.pending.doubt(start);
+        }
+    }
 }
 
 /// An answer, and whether the store gave it. While it is away, what stands in for it is
@@ -127,6 +156,10 @@ impl Limiter {
     pub(crate) async fn start(&self, call: StartCall) -> Result<Answer<Started>, StoreError> {
         let is_ours_alone = matches!(call.naming, Naming::Minted);
         let (at, request, policy) = self.prepare(call);
+        let doubt = Doubt {
+            pending: &self.1,
+            start: is_ours_alone.then(|| (request.user.clone(), request.id.clone())),
+        };
         let decided = self.decide(at, |record, now| {
             let started = record.start(&request, &policy, now);
             let write = match &started {
@@ -138,19 +171,21 @@ impl Limiter {
         });
         match decided.await {
             Ok(started) => {
+                doubt.lift();
                 self.0.metrics.started(&started);
                 Ok(Answer::Decided(started))
             }
             Err(error) if is_away(&error) => match self.0.on_store_failure {
-                OnStoreFailure::Admit => Ok(Answer::Provisional(self.admit(&request, &policy))),
-                OnStoreFailure::Deny => {
-                    if is_ours_alone {
-                        self.doubt(request.user, request.id);
-                    }
-                    Err(error)
+                OnStoreFailure::Admit => {
+                    doubt.lift();
+                    Ok(Answer::Provisional(self.admit(&request, &policy)))
                 }
+                OnStoreFailure::Deny => Err(error),
             },
-            Err(error) => Err(error),
+            Err(error) => {
+                doubt.lift();
+                Err(error)
+            }
         }
     }
 
@@ -163,16 +198,8 @@ impl Limiter {
         place
     }
 
-    fn doubt(&self, user: UserId, id: StreamId) {
-        let mut in_doubt = self.1.in_doubt.lock();
-        if in_doubt.len() == IN_DOUBT_MAX {
-            in_doubt.pop_front();
-        }
-        in_doubt.push_back((user, id));
-    }
-
-    /// Makes sure that no start that was answered with an error has a place, as far as the store
-    /// can say that now.
+    /// Makes sure that no start that was answered with an error, or not at all, has a place, as far
+    /// as the store can say that now.
     pub(crate) async fn settle(&self) {
         loop {
             let next = self.1.in_doubt.lock().pop_front();
@@ -186,7 +213,7 @@ impl Limiter {
                 (record.stop(target, now), Some(Write::Durable))
             });
             if stopped.await.is_err() {
-                return self.doubt(user, id);
+                return self.1.doubt((user, id));
             }
         }
     }

@@ -528,6 +528,16 @@ async fn a_place_that_nobody_knows_of_is_given_back() {
         world.limiter.settle().await;
         assert_eq!(world.live().await, [""; 0], "{fault:?}");
     }
+    // One whose client went while it was on its way.
+    let world = World::new();
+    world.flaky.pause();
+    let start = world.limiter.start(call(Naming::Minted));
+    let given_up = tokio::time::timeout(Duration::from_millis(1), start).await;
+    assert!(given_up.is_err());
+    world.flaky.release();
+    assert_eq!(world.limiter.1.in_doubt.lock().len(), 1);
+    world.limiter.settle().await;
+    assert_eq!(world.live().await, [""; 0]);
     // One whose name its client knows may be asked for again.
     let world = World::new();
     world.flaky.script([Fault::After]);

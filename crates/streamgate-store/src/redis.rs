@@ -15,20 +15,17 @@ mod url;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 use streamgate_core::{Locator, Timestamp};
 use tokio::time::Instant;
 
 pub use self::url::RedisUrl;
 
-use self::link::{Link, Question};
+use self::link::{Answer, Link};
 use crate::shared::{CALL_MAX, Gate, Recalled, VERSION_BYTES, Writing, versioned};
 use crate::store::{BoxError, EngineTime, LeaseStore, StoreError, Swap, Version, Versioned, Write};
 
 const NAME: &str = "redis";
-/// How long replicas may take to have a start. The call's own end is later.
-const REPLICAS_MAX: Duration = Duration::from_millis(500);
-
 const SWAP: &str = include_str!("redis/swap.lua");
 
 /// Records in Redis or Valkey.
@@ -43,7 +40,7 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Connects when it is first used. With `wait_replicas`, a durable write is answered when so
+    /// Connects when it is first used; must be called in a runtime. With `wait_replicas`, a durable write is answered when so
     /// many replicas have it.
     ///
     /// # Errors
@@ -51,10 +48,13 @@ impl RedisStore {
     pub fn new(url: &RedisUrl, wait_replicas: usize) -> Result<Self, StoreError> {
         let waiting = match wait_replicas {
             0 => None,
-            replicas => Some((Link::new(url).map_err(unavailable)?, replicas)),
+            wanted => {
+                let link = Link::new(url, Some(wanted)).map_err(unavailable)?;
+                Some((link, wanted))
+            }
         };
         Ok(Self {
-            link: Link::new(url).map_err(unavailable)?,
+            link: Link::new(url, None).map_err(unavailable)?,
             waiting,
             script: redis::Script::new(SWAP).get_hash().to_owned(),
             gate: Gate::new(NAME),
@@ -67,8 +67,8 @@ impl RedisStore {
     pub async fn eviction_policy(&self) -> Option<String> {
         let mut ask = redis::cmd("CONFIG");
         ask.arg("GET").arg("maxmemory-policy");
-        let asked = tokio::time::timeout(CALL_MAX, self.link.ask(None, Question::One(ask))).await;
-        let answer: Vec<String> = redis::from_redis_value(asked.ok()?.ok()?).ok()?;
+        let asked = tokio::time::timeout(CALL_MAX, self.link.ask(None, ask)).await;
+        let answer: Vec<String> = redis::from_redis_value(asked.ok()?.ok()?.value).ok()?;
         answer.into_iter().nth(1)
     }
 
@@ -92,27 +92,19 @@ impl RedisStore {
                 .arg(u64::try_from(writing.lasts.as_millis()).unwrap_or(u64::MAX));
             call
         };
-        let mut answer = self.ask_to_swap(swap, call("EVALSHA", &self.script)).await;
+        let waits = swap.write == Write::Durable;
+        let link = self.waiting.as_ref().filter(|_| waits);
+        let link = link.map_or(&self.link, |(link, _)| link);
+        let mut answer = link.ask(Some(swap.at), call("EVALSHA", &self.script)).await;
         if answer.as_ref().is_err_and(is_unknown_script) {
-            answer = self.ask_to_swap(swap, call("EVAL", SWAP)).await;
+            answer = link.ask(Some(swap.at), call("EVAL", SWAP)).await;
         }
-        let answer = answer?;
-        match &self.waiting {
-            Some((_, replicas)) if swap.write == Write::Durable => replicated(answer, *replicas),
-            Some(_) | None => Ok(answer),
-        }
-    }
-
-    async fn ask_to_swap(&self, swap: &Swap<'_>, call: Cmd) -> RedisResult<Value> {
-        match &self.waiting {
-            Some((link, replicas)) if swap.write == Write::Durable => {
-                let mut both = Pipeline::new();
-                let wait = u64::try_from(REPLICAS_MAX.as_millis()).unwrap_or(u64::MAX);
-                both.add_command(call);
-                both.cmd("WAIT").arg(*replicas).arg(wait);
-                link.ask(Some(swap.at), Question::InTurn(both)).await
+        let Answer { value, replicas } = answer?;
+        match (&self.waiting, replicas) {
+            (Some((_, wanted)), Some(reached)) if value == Value::Nil && reached < *wanted => {
+                Err(format!("{reached} of {wanted} replicas have it").into())
             }
-            Some(_) | None => self.link.ask(Some(swap.at), Question::One(call)).await,
+            (Some(_) | None, _) => Ok(value),
         }
     }
 }
@@ -120,15 +112,6 @@ impl RedisStore {
 /// Whether a server does not know the script (any more): it is told again.
 fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
-}
-
-/// The answer of a script that was followed by WAIT.
-fn replicated(answers: Value, replicas: usize) -> Result<Value, BoxError> {
-    let (swapped, reached): (Value, usize) = redis::from_redis_value(answers)?;
-    if swapped == Value::Nil && reached < replicas {
-        return Err(format!("{reached} of {replicas} replicas have it").into());
-    }
-    Ok(swapped)
 }
 
 pub(crate) fn key(at: Locator) -> String {
@@ -175,7 +158,7 @@ impl LeaseStore for RedisStore {
         let _turn = self.gate.enter()?;
         let mut get = redis::cmd("GET");
         get.arg(key(at));
-        let there = in_time(self.link.ask(Some(at), Question::One(get))).await?;
+        let there = in_time(self.link.ask(Some(at), get)).await?.value;
         let there: Option<Vec<u8>> = redis::from_redis_value(there).map_err(unavailable)?;
         let there = there.unwrap_or_default();
         let (version, record) = parsed(&there)?;
@@ -209,7 +192,9 @@ impl LeaseStore for RedisStore {
 
     async fn ready(&self) -> Result<Option<EngineTime>, StoreError> {
         let asked_at = Instant::now();
-        let told = in_time(self.link.ask(None, Question::One(redis::cmd("TIME")))).await?;
+        let told = in_time(self.link.ask(None, redis::cmd("TIME")))
+            .await?
+            .value;
         let (seconds, micros): (u64, u64) = redis::from_redis_value(told).map_err(unavailable)?;
         let earliest = Timestamp::from_millis(seconds.saturating_mul(1000) + micros / 1000);
         Ok(Some(EngineTime {

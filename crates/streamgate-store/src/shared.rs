@@ -13,7 +13,7 @@ use crate::store::{StoreError, Swap, Version, Versioned};
 /// How long a call may take in all: a node answers 503 no later.
 pub(crate) const CALL_MAX: Duration = Duration::from_secs(1);
 /// How many calls may be under way at once; more are refused.
-const CALLS_MAX: usize = 4096;
+pub(crate) const CALLS_MAX: usize = 4096;
 /// How many records are remembered, at 150 bytes or so each.
 const RECALLED_MAX: usize = 1 << 18;
 /// How much longer than it says anything the engine keeps a record: nodes' clocks differ.

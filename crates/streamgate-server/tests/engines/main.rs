@@ -14,7 +14,7 @@ mod support {
 
     pub(crate) use client::{Answer, Client};
     pub(crate) use dice::Dice;
-    pub(crate) use server::{Server, Setup};
+    pub(crate) use server::{Server, Setup, run_with};
     pub(crate) use wait::{elapsed_since, let_pass, now, wait_until};
     pub(crate) use wire::{Wire, is_timeout};
 
@@ -26,6 +26,7 @@ mod account;
 mod clocks;
 mod cluster;
 mod down;
+mod dynamodb;
 mod fleet;
 mod loss;
 mod nodes;

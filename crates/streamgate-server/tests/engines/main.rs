@@ -32,6 +32,7 @@ mod loss;
 mod nodes;
 mod player;
 mod players;
+mod replicas;
 mod sentinel;
 
 /// Says what a test counted; `--nocapture` shows it.

@@ -303,9 +303,10 @@ impl Limiter {
             .decide(at, |record, now| {
                 let stopped = record.stop(target, now);
                 let write = match &stopped {
-                    Stopped::Ended(_) | Stopped::Forgone | Stopped::Noted => Some(Write::Durable),
-                    // Somebody else's stop may still be on its way to the disk.
-                    Stopped::Already => Some(Write::Soft),
+                    // The stop that it repeats may have been refused by the replicas or the disk.
+                    Stopped::Ended(_) | Stopped::Forgone | Stopped::Noted | Stopped::Already => {
+                        Some(Write::Durable)
+                    }
                     Stopped::Unknown => None,
                 };
                 (stopped, write)
@@ -326,15 +327,8 @@ impl Limiter {
         let at = self.0.key.locator(user);
         let evicted = self
             .decide(at, |record, now| {
-                let before = record.clone();
-                let evicted = record.evict(user, which, now);
-                // Where nothing changes, somebody else's eviction may be on its way to the disk.
-                let write = if *record == before {
-                    Write::Soft
-                } else {
-                    Write::Durable
-                };
-                (evicted, Some(write))
+                // Also where nothing changes: the eviction that it repeats may have been refused.
+                (record.evict(user, which, now), Some(Write::Durable))
             })
             .await?;
         self.0.metrics.ended(Ended::Evicted, evicted.len());

@@ -83,7 +83,7 @@ impl DynamoDbStore {
 
     /// The same with a credential that is made up: for an endpoint that takes any.
     #[cfg(test)]
-    async fn with_credentials(endpoint: &str, table: &str, name: &str) -> Self {
+    pub(crate) async fn with_credentials(endpoint: &str, table: &str, name: &str) -> Self {
         use aws_sdk_dynamodb::config::Credentials;
 
         let credentials = Credentials::new(name, name, None, None, "made up");

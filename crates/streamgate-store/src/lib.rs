@@ -20,6 +20,8 @@ pub mod conformance;
 pub mod engines;
 #[cfg(any(test, feature = "testing"))]
 pub mod flaky;
+#[cfg(any(test, feature = "testing"))]
+pub mod history;
 
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::{Capacity, DynamoDbStore, TableState};

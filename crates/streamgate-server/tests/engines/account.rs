@@ -37,6 +37,11 @@ impl Account {
         *self.words.entry(word).or_default() += count;
     }
 
+    /// How often something was met.
+    pub(crate) fn of(&self, word: &str) -> usize {
+        self.words.get(word).copied().unwrap_or(0)
+    }
+
     /// The engine lost everything between these instants.
     pub(crate) fn lost_everything(&mut self, from_us: u64, to_us: u64) {
         let users: BTreeSet<_> = self.operations.iter().map(|it| it.user.clone()).collect();
@@ -124,11 +129,7 @@ impl Account {
         };
         say(&format!("{test}: {checked:?} {:?}", self.words));
         for word in words {
-            assert!(
-                self.words.contains_key(word),
-                "{test}: never {word}: {:?}",
-                self.words
-            );
+            assert!(0 < self.of(word), "{test}: never {word}: {:?}", self.words);
         }
         assert!(0 < checked.concurrent, "{test}: nobody met");
         checked

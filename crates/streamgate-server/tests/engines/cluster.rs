@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use streamgate_store::engines::RedisCluster;
+use streamgate_store::engines::{Make, RedisCluster, RedisSetup};
 
 use crate::account::CLOCKS_APART;
 use crate::fleet::{Fleet, NODES, locator_key, over_redis};
@@ -104,6 +104,40 @@ fn slots_move_under_load_and_every_answer_stands() {
     account.count_many("slots moved", usize::from(SLOTS) * 2);
     account.nodes_asked_again();
     account.check("slots that move", CLOCKS_APART, &ALWAYS);
+}
+
+#[test]
+fn ways_to_the_masters_fail_and_every_answer_stands() {
+    let cluster = RedisCluster::start_behind_proxies(&RedisSetup::new(Make::Redis));
+    let fleet = Fleet::start(|_| over_redis(&url(&cluster)));
+    let players = Players::new(&fleet, LONG, 160);
+    let mut account = players.play(|| {
+        for proxy in &cluster.proxies()[..3] {
+            let_pass(Duration::from_millis(500));
+            for _ in 0..10 {
+                proxy.cut_after_request();
+                let_pass(Duration::from_millis(30));
+            }
+            proxy.cut();
+            let_pass(Duration::from_millis(500));
+            proxy.heal();
+            let_pass(Duration::from_millis(300));
+            proxy.stall();
+            let_pass(Duration::from_millis(1500));
+            proxy.heal();
+        }
+        let_pass(Duration::from_millis(500));
+    });
+    let proxies = cluster.proxies().iter();
+    account.count_many(
+        "answers lost",
+        proxies.map(|it| it.counts().answers_lost).sum(),
+    );
+    account.nodes_asked_again();
+    let words = [&ALWAYS[..], &["unavailable"]].concat();
+    let test = "ways to masters that fail";
+    account.check(test, CLOCKS_APART, &words);
+    assert!(0 < account.of("answers lost"), "no answer was lost");
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn ways_to_the_engine_fail_and_every_answer_stands() {
     account.count_many("connections refused", refused);
     assert!(0 < lost && 0 < refused, "{lost} {refused}");
     account.nodes_asked_again();
-    let words = [&ALWAYS[..], &["provisional"]].concat();
+    let words = [&ALWAYS[..], &["provisional", "unavailable"]].concat();
     account.check("ways that fail", CLOCKS_APART, &words);
 }
 

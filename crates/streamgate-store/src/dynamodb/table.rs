@@ -93,7 +93,18 @@ impl DynamoDbStore {
             .key_schema(key)
             .billing_mode(billing(capacity))
             .set_provisioned_throughput(throughput(capacity)?);
-        create.send().await.map(drop).map_err(failed)
+        match create.send().await {
+            Ok(_) => Ok(()),
+            // The answer to a first try was lost or late.
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|it| it.is_resource_in_use_exception()) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 
     async fn adjust(&self, capacity: Capacity) -> Result<(), StoreError> {

@@ -108,6 +108,18 @@ async fn a_table_is_made_once_and_its_capacity_follows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_whose_making_is_asked_for_twice_is_made() {
+    let engine = DynamoDbLocal::shared();
+    let proxy = ThrottlingProxy::start(engine.address(), 1);
+    let store = open(&proxy.endpoint(), &engine.table_name()).await;
+    // It is asked whether the table is there, and then for the table.
+    proxy.script([Trouble::None, Trouble::Lost]);
+    let made = store.init_table(Capacity::OnDemand).await.unwrap();
+    assert_eq!(made, TableState::Created);
+    assert_eq!(proxy.counts().lost, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_item_says_when_it_may_go_and_what_is_no_record_is_refused() {
     let store = fresh().await;
     put(&store, 0xabc, Version::ABSENT, &record_of(7))

@@ -26,7 +26,7 @@ Steps, in their order:
   api      schemathesis against /openapi.json of a running server
 
 Whatever a step needs is installed first: Debian packages by apt-get (as root), Python tools,
-cargo-deny and DynamoDB Local into ~/.cache/streamgate, once per version.
+cargo-deny, DynamoDB Local and tools for AWS into ~/.cache/streamgate, once per version.
 ";
 
 /// How long an attack fuzzes each target unless it is said.
@@ -52,6 +52,15 @@ const STEPS: [Step; 7] = [
                 "clippy",
                 "--workspace",
                 "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ])?;
+            // What the function on AWS is made of: the workspace as a whole has every feature.
+            cargo(&[
+                "clippy",
+                "--package",
+                "streamgate-lambda",
                 "--",
                 "-D",
                 "warnings",
@@ -86,6 +95,7 @@ const STEPS: [Step; 7] = [
             tools.debian("python3", "python3")?;
             tools.debian("faketime", "faketime")?;
             tools.engines()?;
+            tools.aws("sam")?;
             cargo(&["test", "--workspace"])?;
             let unittest = [
                 "-m",

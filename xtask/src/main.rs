@@ -2,6 +2,7 @@
 
 mod api;
 mod attack;
+mod aws;
 mod tools;
 
 use std::io::Write;
@@ -24,6 +25,7 @@ Steps, in their order:
   deny     licenses, bans and sources of the dependencies
   test     unit, model, crash, fault and black-box tests; those of bench/nightly
   api      schemathesis against /openapi.json of a running server
+  aws      the templates of deploy/aws
 
 Whatever a step needs is installed first: Debian packages by apt-get (as root), Python tools,
 cargo-deny, DynamoDB Local and tools for AWS into ~/.cache/streamgate, once per version.
@@ -40,7 +42,7 @@ struct Step {
     run: fn(&Tools) -> Result<(), Failure>,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step {
         name: "fmt",
         run: |_| cargo(&["fmt", "--all", "--check"]),
@@ -112,6 +114,10 @@ const STEPS: [Step; 7] = [
     Step {
         name: "api",
         run: api::check,
+    },
+    Step {
+        name: "aws",
+        run: aws::check,
     },
 ];
 

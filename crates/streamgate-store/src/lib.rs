@@ -5,6 +5,7 @@
 
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
+#[cfg(feature = "embedded")]
 mod embedded;
 mod memory;
 #[cfg(feature = "redis")]
@@ -12,6 +13,10 @@ mod redis;
 #[cfg(feature = "shared")]
 mod shared;
 mod store;
+#[cfg_attr(
+    not(feature = "embedded"),
+    expect(dead_code, reason = "what a journal is read back with")
+)]
 mod table;
 
 #[cfg(any(test, feature = "testing"))]
@@ -25,6 +30,7 @@ pub mod history;
 
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::{Capacity, DynamoDbStore, TableState};
+#[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenError, Opened};
 pub use memory::MemoryStore;
 #[cfg(feature = "redis")]

@@ -18,6 +18,7 @@ pub(crate) const CALLS_MAX: usize = 4096;
 const RECALLED_MAX: usize = 1 << 18;
 /// How much longer than it says anything the engine keeps a record: nodes' clocks differ.
 const MARGIN: Duration = Duration::from_secs(60);
+#[cfg(feature = "redis")]
 /// The bytes of a version before those of its record.
 pub(crate) const VERSION_BYTES: usize = size_of::<u64>();
 

@@ -35,7 +35,8 @@ const START: u64 = 1 << 10;
 const FADING: u64 = 32;
 
 /// What a key allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Scope {
     /// Start, heartbeat and stop streams of any user.

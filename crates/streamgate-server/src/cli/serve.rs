@@ -1,27 +1,20 @@
 //! `streamgate serve`: from the configuration to a running service, and back in order.
 
-mod kept;
-
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
-use streamgate_core::Terms;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing_subscriber::filter::LevelFilter;
 
-use self::kept::Kept;
 use super::{ServeArgs, print};
 use crate::auth::{Auth, AuthError};
-use crate::config::{AuthMode, Config, LogConfig, LogFormat, LogLevel, StoreKind};
-use crate::engine;
+use crate::config::{AuthMode, Config, StoreKind};
+use crate::engine::{self, Follower};
 use crate::http::{self, Api, listener};
-use crate::limiter::{self, Limiter};
-use crate::metrics::Metrics;
+use crate::log::log_to_stderr;
+use crate::service::{self, Kept};
 use crate::sweeper;
 use crate::tls::Tls;
 
@@ -51,15 +44,13 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let (store, clock) = (Arc::clone(&kept.store), kept.clock());
     let auth = Auth::open(config, clock.wall()).map_err(Refused::Auth)?;
     let auth = Arc::new(auth);
-    let api = api(config, &kept, Arc::clone(&auth), draining.clone());
+    let parts = service::parts(config, &kept, Arc::clone(&auth), draining.clone());
+    let api = Api::new(parts);
 
     let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
     let limiter = api.limiter();
-    tasks.spawn(engine::follow(
-        limiter.clone(),
-        kept.engine_clock(),
-        ending.clone(),
-    ));
+    let follower = Follower::new(limiter.clone(), kept.engine_clock());
+    tasks.spawn(engine::follow(follower, ending.clone()));
     tasks.spawn(sweeper::sweep(limiter.clone(), ending.clone()));
     let (following, telling, files) = (ending.clone(), Arc::clone(&clock), Arc::clone(&auth));
     tasks.spawn(async move { files.follow(&*telling, following).await });
@@ -91,37 +82,6 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         .context("the store was not closed in order")?;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// The API over a store.
-fn api(config: &Config, kept: &Kept, auth: Arc<Auth>, draining: CancellationToken) -> Api {
-    let metrics = Arc::new(Metrics::new());
-    let limiter = Limiter::new(limiter::Parts {
-        store: Arc::clone(&kept.store),
-        clock: kept.clock(),
-        key: kept.key.clone(),
-        terms: Terms {
-            lease: config.heartbeat.lease,
-            heartbeat: Some(config.heartbeat.interval),
-            renew_after: config.heartbeat.renew_after,
-        },
-        metrics: Arc::clone(&metrics),
-        on_store_failure: config.on_store_failure,
-    });
-    Api::new(http::Parts {
-        limiter,
-        metrics,
-        starts: http::StartBound::new(&config.http),
-        auth,
-        limit: config.limit,
-        plans: config.plans.clone(),
-        seed_terms: Terms {
-            lease: config.seed.lease,
-            heartbeat: None,
-            renew_after: Duration::ZERO,
-        },
-        draining,
-    })
 }
 
 /// What was configured to tell callers apart can't be used.
@@ -183,29 +143,4 @@ fn greet(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
          Docs: {scheme}://{address}/docs\n",
         version = env!("CARGO_PKG_VERSION"),
     ))
-}
-
-fn log_to_stderr(config: &LogConfig) {
-    let level = match config.level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let is_human = match config.format {
-        LogFormat::Auto => std::io::stderr().is_terminal(),
-        LogFormat::Human => true,
-        LogFormat::Json => false,
-    };
-    let log = tracing_subscriber::fmt()
-        // A log that nobody reads any more must not end the service.
-        .log_internal_errors(false)
-        .with_max_level(level)
-        .with_writer(std::io::stderr);
-    if is_human {
-        log.with_target(false).init();
-    } else {
-        log.json().flatten_event(true).init();
-    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "redis")]
 use streamgate_store::RedisUrl;
 use toml::de::DeTable;
 
@@ -186,6 +187,7 @@ impl Loading {
                 self.reject_of(&["store"], message.to_owned());
                 return;
             }
+            #[cfg(feature = "redis")]
             (StoreKind::Redis, Some(url)) => {
                 if let Err(error) = url.parse::<RedisUrl>() {
                     self.reject_of(&["store_url"], format!("store_url {error}"));
@@ -193,6 +195,8 @@ impl Loading {
                 }
                 true
             }
+            #[cfg(not(feature = "redis"))]
+            (StoreKind::Redis, Some(_)) => true,
             (StoreKind::DynamoDb, url) => {
                 let is_endpoint = |it: &String| {
                     let uri = it.parse::<http::Uri>().ok();

@@ -17,6 +17,7 @@ use http::{HeaderValue, Method, StatusCode};
 use tokio::sync::Semaphore;
 use tracing::{Level, enabled};
 
+use super::Api;
 use super::extract::IgnoredBody;
 use super::problem::{self, Problem};
 use crate::clock::instant;
@@ -27,7 +28,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Bounds the requests in flight, names and measures them. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Passage(Arc<Shared>);
+pub(crate) struct Passage {
+    shared: Arc<Shared>,
+    /// What looks at the engine before a request is let in.
+    looking: Option<Api>,
+}
 
 struct Shared {
     requests: Semaphore,
@@ -60,13 +65,23 @@ pub(super) fn starts_max(config: &HttpConfig) -> usize {
 impl Passage {
     pub(crate) fn new(config: &HttpConfig, metrics: Arc<Metrics>) -> Self {
         let starts_max = starts_max(config);
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             requests: Semaphore::new(config.requests_max),
             starts: Semaphore::new(starts_max),
             deadline: config.deadline,
             next_id: AtomicU64::new(getrandom::u64().unwrap_or_default()),
             metrics,
-        }))
+        });
+        Self {
+            shared,
+            looking: None,
+        }
+    }
+
+    /// The same, with a look of this API's at the engine when one is due.
+    pub(super) fn looking(self, api: &Api) -> Self {
+        let looking = api.0.looks.is_some().then(|| api.clone());
+        Self { looking, ..self }
     }
 
     /// Puts routes behind it.
@@ -82,7 +97,7 @@ impl Passage {
     fn name(&self, request: &Request) -> HeaderValue {
         let given = request.headers().get(REQUEST_ID).cloned();
         given.unwrap_or_else(|| {
-            let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+            let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
             HeaderValue::try_from(format!("{id:016x}")).expect("hex digits are visible")
         })
     }
@@ -93,7 +108,7 @@ impl Passage {
             return caught(request, next).await;
         }
         let answer = self.admit(entry, request, next);
-        let answered = tokio::time::timeout(self.0.deadline, answer).await;
+        let answered = tokio::time::timeout(self.shared.deadline, answer).await;
         let mut response = answered.unwrap_or_else(|_elapsed| Problem::too_late().into_response());
         // Every answer about a stream is true for a moment only.
         response
@@ -105,13 +120,21 @@ impl Passage {
     /// Lets a request in, or answers that there are too many.
     async fn admit(&self, entry: Entry, request: Request, next: Next) -> Response {
         let is_start = entry == Entry::Start && request.method() == Method::POST;
-        let place = self.0.requests.try_acquire();
-        let start_place = is_start.then(|| self.0.starts.try_acquire()).transpose();
+        let place = self.shared.requests.try_acquire();
+        let start_place = is_start
+            .then(|| self.shared.starts.try_acquire())
+            .transpose();
         let (Ok(_place), Ok(_start_place)) = (place, start_place) else {
-            self.0.metrics.shed();
+            self.shared.metrics.shed();
             IgnoredBody::of(request).discard().await;
             return Problem::overloaded().into_response();
         };
+        if let Some(looks) = self.looking.as_ref().and_then(|api| api.0.looks.as_ref())
+            && let Err(error) = looks.look_if_old().await
+        {
+            IgnoredBody::of(request).discard().await;
+            return Problem::from(error).into_response();
+        }
         caught(request, next).await
     }
 }
@@ -146,7 +169,7 @@ async fn pass(
         let status = status.as_u16();
         tracing::debug!(method, path, status, duration_us, request_id, "answered");
     }
-    passage.0.metrics.http(method, route, status, took);
+    passage.shared.metrics.http(method, route, status, took);
     response.headers_mut().insert(REQUEST_ID, id);
     response
 }

@@ -5,6 +5,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
+#[cfg(feature = "docs")]
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::names::{ContentName, DeviceName, StreamName, UserName};
@@ -98,11 +99,11 @@ fn problem(description: &str) -> RefOr<utoipa::openapi::Response> {
 /// `/openapi.json` and, for people, `/docs`.
 pub(super) fn routes() -> Router<Api> {
     let document = document();
-    let page = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
-    Router::new()
-        .route(
-            "/openapi.json",
-            axum::routing::get(async move || Json(document)),
-        )
-        .merge(page)
+    let routes = Router::new().route(
+        "/openapi.json",
+        axum::routing::get(async move || Json(document)),
+    );
+    #[cfg(feature = "docs")]
+    let routes = routes.merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json")));
+    routes
 }

@@ -81,6 +81,7 @@ impl World {
                 renew_after: Duration::ZERO,
             },
             draining: CancellationToken::new(),
+            looks: None,
         });
         Self {
             router: router(&api, &config.http, &config.cors_origins),

@@ -1,27 +1,37 @@
 //! Opens the store that a configuration names, and the clock that its leases run on.
 
+#[cfg(any(feature = "dynamodb", feature = "redis"))]
 use std::error::Error;
 use std::sync::Arc;
+#[cfg(any(feature = "dynamodb", feature = "redis"))]
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+#[cfg(any(feature = "dynamodb", feature = "redis"))]
+use anyhow::anyhow;
+use anyhow::{Context, bail};
 use streamgate_core::{LocatorKey, Timestamp};
-use streamgate_store::{
-    DynamoDbStore, EmbeddedStore, LeaseStore, MemoryStore, Opened, RedisStore, RedisUrl,
-};
+#[cfg(feature = "dynamodb")]
+use streamgate_store::DynamoDbStore;
+#[cfg(feature = "embedded")]
+use streamgate_store::{EmbeddedStore, Opened};
+use streamgate_store::{LeaseStore, MemoryStore};
+#[cfg(feature = "redis")]
+use streamgate_store::{RedisStore, RedisUrl};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{Config, StoreKind};
 
+#[cfg(any(feature = "dynamodb", feature = "redis"))]
 /// How long a start of the service waits for an engine, and how often it looks.
 const ENGINE_WAIT_MAX: Duration = Duration::from_secs(30);
+#[cfg(any(feature = "dynamodb", feature = "redis"))]
 const ENGINE_LOOK: Duration = Duration::from_secs(1);
 
 /// The store, and what goes with it.
-pub(super) struct Kept {
-    pub(super) store: Arc<dyn LeaseStore>,
-    pub(super) key: LocatorKey,
+pub(crate) struct Kept {
+    pub(crate) store: Arc<dyn LeaseStore>,
+    pub(crate) key: LocatorKey,
     clock: LeaseClock,
 }
 
@@ -33,7 +43,7 @@ enum LeaseClock {
 
 impl Kept {
     /// Opens what the configuration names; what `draining` is for ends the wait for an engine.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         config: &Config,
         draining: &CancellationToken,
     ) -> anyhow::Result<Self> {
@@ -43,7 +53,11 @@ impl Kept {
                 key: config.locator_key.clone().map_or_else(random_key, Ok)?,
                 clock: LeaseClock::Own(Arc::new(SystemClock::starting_at(Timestamp::default()))),
             }),
+            #[cfg(feature = "embedded")]
             StoreKind::Embedded => open_embedded(config),
+            #[cfg(not(feature = "embedded"))]
+            StoreKind::Embedded => bail!("this binary was built without the embedded store"),
+            #[cfg(feature = "redis")]
             StoreKind::Redis => {
                 let url = config.store_url.as_deref().unwrap_or_default();
                 let store = RedisStore::new(&url.parse::<RedisUrl>()?, config.wait_replicas)?;
@@ -56,6 +70,11 @@ impl Kept {
                 }
                 of_engine(config, Arc::new(store), draining).await
             }
+            #[cfg(not(feature = "redis"))]
+            StoreKind::Redis => bail!("this binary was built without Redis"),
+            #[cfg(not(feature = "dynamodb"))]
+            StoreKind::DynamoDb => bail!("this binary was built without DynamoDB"),
+            #[cfg(feature = "dynamodb")]
             StoreKind::DynamoDb => {
                 let endpoint = config.store_url.as_deref();
                 let store = DynamoDbStore::new(endpoint, &config.store_table).await;
@@ -64,7 +83,7 @@ impl Kept {
         }
     }
 
-    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         match &self.clock {
             LeaseClock::Own(clock) => Arc::clone(clock) as Arc<dyn Clock>,
             LeaseClock::OfEngine(clock) => Arc::clone(clock) as Arc<dyn Clock>,
@@ -72,7 +91,7 @@ impl Kept {
     }
 
     /// The clock that has to follow an engine's.
-    pub(super) fn engine_clock(&self) -> Option<Arc<EngineClock>> {
+    pub(crate) fn engine_clock(&self) -> Option<Arc<EngineClock>> {
         match &self.clock {
             LeaseClock::Own(_) => None,
             LeaseClock::OfEngine(clock) => Some(Arc::clone(clock)),
@@ -80,6 +99,7 @@ impl Kept {
     }
 }
 
+#[cfg(any(feature = "dynamodb", feature = "redis"))]
 /// Waits for the engine: without its clock no lease could be judged.
 async fn of_engine(
     config: &Config,
@@ -113,6 +133,7 @@ async fn of_engine(
     })
 }
 
+#[cfg(feature = "embedded")]
 fn open_embedded(config: &Config) -> anyhow::Result<Kept> {
     let Opened {
         store,

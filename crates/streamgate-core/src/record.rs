@@ -155,7 +155,7 @@ impl Record {
     }
 
     /// Lets time do its work: streams whose lease is over give their places back, and endings
-    /// of more than [`ENDING_MEMORY`](crate::ENDING_MEMORY) ago are forgotten. Returns how many streams expired.
+    /// of more than [`ENDING_MEMORY`] ago are forgotten. Returns how many streams expired.
     pub fn expire(&mut self, now: Timestamp) -> usize {
         let expired = self
             .accounts

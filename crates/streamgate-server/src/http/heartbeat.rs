@@ -39,9 +39,9 @@ pub(super) struct HeartbeatBody {
     #[serde(default)]
     content_id: Option<ContentName>,
     /// The stream's own token, where a back end sends the heartbeat: with it, a stream that the
-    /// store lost has its place again, and one that was admitted provisionally gets one.
+    /// store lost has its place again, and one that was admitted provisionally gets one. One that
+    /// is not good proves nothing, and is otherwise no mistake.
     #[serde(default)]
-    #[schema(max_length = 4096)]
     token: Option<String>,
 }
 

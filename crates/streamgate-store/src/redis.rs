@@ -89,7 +89,8 @@ impl RedisStore {
                 .arg(key(swap.at))
                 .arg(&seen[..])
                 .arg(&value[..])
-                .arg(u64::try_from(writing.lasts.as_millis()).unwrap_or(u64::MAX));
+                .arg(u64::try_from(writing.lasts.as_millis()).unwrap_or(u64::MAX))
+                .arg(&writing.version.0.to_be_bytes()[..]);
             call
         };
         let waits = swap.write == Write::Durable;

@@ -1,11 +1,11 @@
 -- Puts a record in the place of the one that was seen. KEYS: where. ARGV: the version that was seen,
--- or nothing; what to put there, or nothing; for how many milliseconds.
+-- or nothing; what to put there, or nothing; for how many milliseconds; its version.
 -- Answers nil when it is done, and otherwise what is there. What is already there by this very call
 -- is written again: replicas that are waited for then have it.
-local there = redis.call('GET', KEYS[1])
-local version = there and string.sub(there, 1, 8) or ''
-local own = ARGV[2] ~= '' and version == string.sub(ARGV[2], 1, 8)
-if version ~= ARGV[1] and not own then return there or '' end
+-- Each string that Lua sees costs, so the whole of what is there is only read to show it.
+local version = redis.call('GETRANGE', KEYS[1], 0, 7)
+local own = ARGV[2] ~= '' and version == ARGV[4]
+if version ~= ARGV[1] and not own then return redis.call('GET', KEYS[1]) or '' end
 if ARGV[2] == '' then
   redis.call('DEL', KEYS[1])
 else

@@ -34,6 +34,7 @@ mod player;
 mod players;
 mod replicas;
 mod sentinel;
+mod tls;
 
 /// Says what a test counted; `--nocapture` shows it.
 #[expect(clippy::print_stdout, reason = "counts are part of what a test says")]

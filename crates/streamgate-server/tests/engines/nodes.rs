@@ -101,7 +101,7 @@ fn a_node_that_slept_past_its_leases_breaks_nothing() {
     let players = Players::new(&fleet, SHORT, 540);
     let account = players.play(|| {
         let_pass(Duration::from_secs(1));
-        players.sleep(1, SHORT.lease + Duration::from_millis(500));
+        players.stop_for(1, SHORT.lease + Duration::from_millis(500));
         let_pass(Duration::from_secs(1));
     });
     let words = [&ALWAYS[..], &["late", "reclaimed"]].concat();

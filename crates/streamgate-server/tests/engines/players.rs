@@ -83,8 +83,9 @@ impl<'a> Players<'a> {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    /// Stops a node for some time. Half of the players wait for its answers, the others go on.
-    pub(crate) fn sleep(&self, node: usize, duration: Duration) {
+    /// Stops a node for some time, of the engine's clock, which no test can drive. Half of the
+    /// players wait for its answers, the others go on.
+    pub(crate) fn stop_for(&self, node: usize, duration: Duration) {
         self.asleep.store(node, Ordering::Relaxed);
         self.fleet.signal(node, Signal::STOP);
         let_pass(duration);

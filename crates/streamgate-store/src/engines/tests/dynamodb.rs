@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::first_bytes_after;
 use crate::engines::{DynamoDbLocal, Odds, ThrottlingProxy, Trouble, call_dynamodb};
 
 /// Makes a table with the key `k`, and puts an item.
@@ -37,13 +38,10 @@ fn dynamodb_local_keeps_its_tables_on_disk_through_a_kill() {
     engine.start_again();
     assert!(has(&engine, &table, "before"));
     engine.pause();
-    std::thread::scope(|scope| {
-        let answer = scope.spawn(|| has(&engine, &table, "before"));
-        std::thread::sleep(Duration::from_millis(50));
-        assert!(!answer.is_finished());
-        engine.resume();
-        assert!(answer.join().unwrap());
-    });
+    let request = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let answer = first_bytes_after(engine.address(), request, || engine.resume());
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    assert!(has(&engine, &table, "before"));
 }
 
 #[test]

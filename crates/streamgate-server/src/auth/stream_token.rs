@@ -4,7 +4,8 @@
 //! The header of a token is compared with those that we write, byte by byte, and its claims are
 //! read only once the signature is right: nothing that a client made up is ever parsed.
 
-use std::borrow::Cow;
+mod claims;
+
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -19,11 +20,10 @@ use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
-use streamgate_core::{
-    Admitted, Claim, Device, DeviceText, ENDING_MEMORY, Limit, LocatorKey, Place, StreamId, UserId,
-    WallTime,
-};
+use streamgate_core::{Admitted, DeviceText, ENDING_MEMORY, LocatorKey, Place, StreamId, WallTime};
 
+use self::claims::Claims;
+pub(crate) use self::claims::StreamProof;
 use super::{DirectoryLock, Stamp, from_hex, hex, write_private};
 use crate::config::JwtAlgorithm;
 
@@ -34,11 +34,6 @@ const TYPE: &str = "streamgate+jwt";
 const KNOWN: Duration = Duration::from_secs(600);
 const SIGNS: Duration = Duration::from_secs(30 * 86_400);
 const KEPT: Duration = Duration::from_secs(60 * 86_400);
-/// How far the clocks of nodes may lie apart.
-const LEEWAY_SECONDS: u64 = 60;
-/// How long after it was minted a token lets its stream in where nobody knows it: a minute less
-/// than an ending is remembered, for clocks that differ.
-const CLAIM_MAX: Duration = Duration::from_secs(ENDING_MEMORY.as_secs() - LEEWAY_SECONDS);
 /// What the key is derived for that nodes have in common without a file.
 const SHARED: &[u8] = b"streamgate stream tokens 1";
 /// How long a token may be, in bytes: names have bounds, so no longer one is ours.
@@ -47,49 +42,6 @@ const TOKEN_MAX: usize = 4096;
 const TOKEN_BYTES: usize = 512;
 const SECRET_BYTES: usize = 32;
 const FORMAT: u8 = 1;
-
-/// What a token proves: that this stream of this user was admitted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StreamProof {
-    pub(crate) user: UserId,
-    pub(crate) stream: StreamId,
-    issued_at_seconds: u64,
-    /// All that its token says.
-    claims: Vec<u8>,
-}
-
-impl StreamProof {
-    /// How long ago its token was minted.
-    pub(crate) fn age(&self, now: WallTime) -> Duration {
-        Duration::from_secs((now.as_millis() / 1000).saturating_sub(self.issued_at_seconds))
-    }
-
-    /// What it proves where nobody knows the stream. An ending is remembered for as long as this
-    /// counts, so that no token brings back what ended after it was minted.
-    pub(crate) fn claim(&self, now: WallTime) -> Option<Claim> {
-        if CLAIM_MAX <= self.age(now) {
-            return None;
-        }
-        let said: Admission<'_> = serde_json::from_slice(&self.claims).ok()?;
-        let text = |it: Option<Cow<'_, str>>| it.and_then(|it| DeviceText::parse(&it).ok());
-        Some(Claim {
-            user: self.user.clone(),
-            id: self.stream.clone(),
-            device: Device {
-                id: text(said.dev),
-                name: text(said.dnm),
-                kind: text(said.dty),
-            },
-            started_at: WallTime::from_millis(said.sat),
-            limit: Limit::new(said.lim)?,
-            admitted: if said.prv {
-                Admitted::Provisionally
-            } else {
-                Admitted::ByStore
-            },
-        })
-    }
-}
 
 /// Why the keys of the tokens can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -100,54 +52,6 @@ pub(crate) enum TokenKeysError {
     Damaged { path: PathBuf, reason: String },
     #[error("a key for stream tokens can't be made")]
     Made,
-}
-
-/// What a token says: user, stream and device, how it was admitted, and from when until when, in
-/// seconds since 1970.
-#[derive(Serialize)]
-struct Claims<'a> {
-    sub: &'a str,
-    sid: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dev: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dnm: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dty: Option<&'a str>,
-    /// When the stream was admitted, in milliseconds since 1970.
-    sat: u64,
-    lim: u8,
-    /// Whether it was admitted without asking the store.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    prv: bool,
-    iat: u64,
-    exp: u64,
-}
-
-/// What of it is needed to enter the stream again.
-#[derive(Deserialize)]
-struct Admission<'a> {
-    #[serde(borrow, default)]
-    dev: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    dnm: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    dty: Option<Cow<'a, str>>,
-    sat: u64,
-    lim: u8,
-    #[serde(default)]
-    prv: bool,
-}
-
-/// What of it is needed to take it.
-#[derive(Deserialize)]
-struct Said<'a> {
-    #[serde(borrow)]
-    sub: Cow<'a, str>,
-    #[serde(borrow)]
-    sid: Cow<'a, str>,
-    iat: u64,
-    exp: u64,
 }
 
 /// The file as a whole.
@@ -293,21 +197,7 @@ impl StreamTokens {
         let keys = Arc::clone(&self.state.read().keys);
         let key = keys.iter().find(|key| token.starts_with(&key.header))?;
         let bytes = key.verified(token)?;
-        let said: Said<'_> = serde_json::from_slice(&bytes).ok()?;
-        let is_over = said.exp.saturating_add(LEEWAY_SECONDS) <= now.as_millis() / 1000;
-        if is_over {
-            return None;
-        }
-        let (user, stream) = (
-            UserId::parse(&said.sub).ok()?,
-            StreamId::parse(&said.sid).ok()?,
-        );
-        Some(StreamProof {
-            user,
-            stream,
-            issued_at_seconds: said.iat,
-            claims: bytes,
-        })
+        StreamProof::read(bytes, now)
     }
 
     /// Whether it claims to be one of ours.

@@ -9,17 +9,18 @@ mod claims;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 use streamgate_core::{Admitted, DeviceText, ENDING_MEMORY, LocatorKey, Place, StreamId, WallTime};
 
 use self::claims::Claims;
@@ -87,7 +88,7 @@ struct State {
     /// What the file looked like when it could not be read, which was told. It is tried again.
     complained: Stamp,
     page: Page,
-    keys: Arc<[Key]>,
+    keys: Vec<Key>,
 }
 
 /// A key, ready to be used.
@@ -100,7 +101,8 @@ struct Key {
 }
 
 enum Signer {
-    Hs256(Box<hmac::Key>),
+    /// As it is once the header has gone through it, which is the same in every token.
+    Hs256(Box<Hmac<Sha256>>),
     Public(Box<KeyPair>),
 }
 
@@ -132,13 +134,12 @@ impl StreamTokens {
 
     /// One key for HS256 that all nodes with this secret have. It is never replaced.
     pub(crate) fn derived(secret: &LocatorKey) -> Result<Self, TokenKeysError> {
-        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-        let key = hmac::sign(&secret, SHARED);
+        let key = keyed(secret.as_bytes()).chain_update(SHARED).finalize();
         let page = Page {
             keys: vec![KeptKey {
                 kid: "shared".into(),
                 algorithm: name_of(JwtAlgorithm::Hs256).into(),
-                secret: hex(key.as_ref()),
+                secret: hex(&key.into_bytes()),
                 created_at_ms: 0,
             }],
             ..Page::EMPTY
@@ -175,8 +176,7 @@ impl StreamTokens {
             iat: seconds,
             exp: seconds + lasts.as_secs(),
         };
-        let keys = Arc::clone(&self.state.read().keys);
-        self.signing(&keys, now).sign(&claims)
+        self.signing(&self.state.read().keys, now).sign(&claims)
     }
 
     /// The newest key that all know by now; if there is none, the oldest.
@@ -194,10 +194,9 @@ impl StreamTokens {
         if TOKEN_MAX < token.len() {
             return None;
         }
-        let keys = Arc::clone(&self.state.read().keys);
-        let key = keys.iter().find(|key| token.starts_with(&key.header))?;
-        let bytes = key.verified(token)?;
-        StreamProof::read(bytes, now)
+        let state = self.state.read();
+        let key = state.keys.iter().find(|key| token.starts_with(&key.header))?;
+        StreamProof::read(key.verified(token)?, now)
     }
 
     /// Whether it claims to be one of ours.
@@ -296,7 +295,7 @@ impl State {
             stamp,
             complained: Stamp::default(),
             page,
-            keys: keys.into(),
+            keys,
         })
     }
 }
@@ -390,10 +389,16 @@ impl KeptKey {
     /// `None` when it is no key.
     fn ready(&self) -> Option<Key> {
         let secret = from_hex(&self.secret)?;
+        let header = serde_json::json!({
+            "alg": self.algorithm,
+            "kid": self.kid,
+            "typ": TYPE,
+        });
+        let header = URL_SAFE_NO_PAD.encode(header.to_string()) + ".";
         let (algorithm, signer) = match self.algorithm.as_str() {
             "HS256" => {
-                let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
-                (JwtAlgorithm::Hs256, Signer::Hs256(Box::new(key)))
+                let headed = keyed(&secret).chain_update(&header);
+                (JwtAlgorithm::Hs256, Signer::Hs256(Box::new(headed)))
             }
             "ES256" => {
                 let private = EncodingKey::from_ec_der(&secret);
@@ -407,19 +412,17 @@ impl KeptKey {
             }
             _ => return None,
         };
-        let header = serde_json::json!({
-            "alg": self.algorithm,
-            "kid": self.kid,
-            "typ": TYPE,
-        });
-        let header = URL_SAFE_NO_PAD.encode(header.to_string());
         Some(Key {
             algorithm,
             created_at_ms: self.created_at_ms,
-            header: header + ".",
+            header,
             signer,
         })
     }
+}
+
+fn keyed(secret: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(secret).expect("a key may have any length")
 }
 
 fn public(
@@ -447,10 +450,11 @@ impl Key {
         token.push_str(&self.header);
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
         match &self.signer {
-            Signer::Hs256(key) => {
-                let tag = hmac::sign(key, token.as_bytes());
+            Signer::Hs256(headed) => {
+                let claims = &token[self.header.len()..];
+                let tag = Hmac::clone(headed).chain_update(claims).finalize();
                 token.push('.');
-                URL_SAFE_NO_PAD.encode_string(tag, &mut token);
+                URL_SAFE_NO_PAD.encode_string(tag.into_bytes(), &mut token);
             }
             Signer::Public(pair) => {
                 let message = token.as_bytes();
@@ -463,13 +467,15 @@ impl Key {
     }
 
     /// The claims of a token of this key, if its signature is right.
-    fn verified(&self, token: &str) -> Option<Vec<u8>> {
+    fn verified(&self, token: &str) -> Option<String> {
         let (message, signature) = token.rsplit_once('.')?;
+        let claims = message.strip_prefix(&self.header)?;
         let is_right = match &self.signer {
-            Signer::Hs256(key) => {
+            Signer::Hs256(headed) => {
                 let mut tag = [0; 2 * SECRET_BYTES];
                 let len = URL_SAFE_NO_PAD.decode_slice(signature, &mut tag).ok()?;
-                hmac::verify(key, message.as_bytes(), &tag[..len]).is_ok()
+                let whole = Hmac::clone(headed).chain_update(claims);
+                whole.verify_slice(&tag[..len]).is_ok()
             }
             Signer::Public(pair) => {
                 let message = message.as_bytes();
@@ -477,8 +483,8 @@ impl Key {
                     .ok()?
             }
         };
-        let claims = message.get(self.header.len()..)?;
-        is_right.then(|| URL_SAFE_NO_PAD.decode(claims).ok())?
+        let claims = is_right.then(|| URL_SAFE_NO_PAD.decode(claims).ok())??;
+        String::from_utf8(claims).ok()
     }
 }
 

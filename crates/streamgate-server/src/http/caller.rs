@@ -275,17 +275,14 @@ impl Caller {
         is_own.then(|| proof.claim(now))?
     }
 
-    /// A new token for a player whose own is half a heartbeat old or is the platform's. A back
-    /// end's heartbeat has no use for one.
+    /// A new token for a player whose own is old, provisional, or the platform's. A back end's
+    /// heartbeat has no use for one.
     pub(super) fn renewed(&self, api: &Api, place: &Place) -> Option<String> {
         let now = api.limiter().clock().wall();
         let is_due = match self {
             Self::Anybody(None) | Self::Trusted(_) => false,
             Self::Player(_) => true,
-            Self::Anybody(Some(proof)) | Self::Stream(proof) => {
-                let interval = api.limiter().terms().heartbeat.unwrap_or_default();
-                interval / 2 <= proof.age(now)
-            }
+            Self::Anybody(Some(proof)) | Self::Stream(proof) => proof.is_to_be_renewed(now),
         };
         is_due.then(|| api.0.auth.token_of(place, Admitted::ByStore, now))
     }

@@ -74,8 +74,8 @@ pub(super) struct StreamBody {
     /// The streams that it replaced.
     #[schema(value_type = Vec<String>)]
     replaced: Vec<StreamText>,
-    /// With a start, and with a heartbeat that brought one of at least half a heartbeat's age:
-    /// the token for the stream's next heartbeats and its stop.
+    /// With a start, and with a heartbeat that brought one which is two minutes old: the token
+    /// for the stream's next heartbeats and its stop.
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,

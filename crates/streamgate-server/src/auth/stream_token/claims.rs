@@ -14,20 +14,26 @@ const LEEWAY_SECONDS: u64 = 60;
 /// than an ending is remembered, for clocks that differ.
 const CLAIM_MAX: Duration = Duration::from_secs(ENDING_MEMORY.as_secs() - LEEWAY_SECONDS);
 
+/// How old a token is when a heartbeat is answered with a new one. Young enough to enter its stream
+/// again after the store was away for minutes; old enough that most heartbeats need none.
+const RENEWED_AFTER: Duration = Duration::from_secs(120);
+
 /// What a token proves: that this stream of this user was admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamProof {
     pub(crate) user: UserId,
     pub(crate) stream: StreamId,
     issued_at_seconds: u64,
+    /// Whether the stream was admitted without asking the store.
+    is_provisional: bool,
     /// All that its token says.
-    claims: Vec<u8>,
+    claims: String,
 }
 
 impl StreamProof {
     /// Reads what a token says whose signature is right; `None` if that is too long ago.
-    pub(super) fn read(claims: Vec<u8>, now: WallTime) -> Option<Self> {
-        let said: Said<'_> = serde_json::from_slice(&claims).ok()?;
+    pub(super) fn read(claims: String, now: WallTime) -> Option<Self> {
+        let said: Said<'_> = serde_json::from_str(&claims).ok()?;
         if said.exp.saturating_add(LEEWAY_SECONDS) <= now.as_millis() / 1000 {
             return None;
         }
@@ -37,12 +43,18 @@ impl StreamProof {
             user: user.ok()?,
             stream: stream.ok()?,
             issued_at_seconds,
+            is_provisional: said.prv,
             claims,
         })
     }
 
+    /// Whether the stream's next heartbeat brings a new token.
+    pub(crate) fn is_to_be_renewed(&self, now: WallTime) -> bool {
+        self.is_provisional || RENEWED_AFTER <= self.age(now)
+    }
+
     /// How long ago its token was minted.
-    pub(crate) fn age(&self, now: WallTime) -> Duration {
+    fn age(&self, now: WallTime) -> Duration {
         Duration::from_secs((now.as_millis() / 1000).saturating_sub(self.issued_at_seconds))
     }
 
@@ -52,7 +64,7 @@ impl StreamProof {
         if CLAIM_MAX <= self.age(now) {
             return None;
         }
-        let said: Admission<'_> = serde_json::from_slice(&self.claims).ok()?;
+        let said: Admission<'_> = serde_json::from_str(&self.claims).ok()?;
         let text = |it: Option<Cow<'_, str>>| it.and_then(|it| DeviceText::parse(&it).ok());
         Some(Claim {
             user: self.user.clone(),
@@ -64,7 +76,7 @@ impl StreamProof {
             },
             started_at: WallTime::from_millis(said.sat),
             limit: Limit::new(said.lim)?,
-            admitted: if said.prv {
+            admitted: if self.is_provisional {
                 Admitted::Provisionally
             } else {
                 Admitted::ByStore
@@ -106,8 +118,6 @@ struct Admission<'a> {
     dty: Option<Cow<'a, str>>,
     sat: u64,
     lim: u8,
-    #[serde(default)]
-    prv: bool,
 }
 
 /// What of it is needed to take it.
@@ -117,6 +127,8 @@ struct Said<'a> {
     sub: Cow<'a, str>,
     #[serde(borrow)]
     sid: Cow<'a, str>,
+    #[serde(default)]
+    prv: bool,
     iat: u64,
     exp: u64,
 }

@@ -67,7 +67,6 @@ async fn while_the_store_is_away_who_has_a_token_plays_on_and_nobody_starts() {
     world.store.set_down(false);
     let renewed = body_of(world.call(&format!("{beat}?t={token}"), "").await).await;
     assert_eq!(renewed.get("provisional"), None);
-    assert!(renewed["token"].is_string());
     // A token is a proof for nine minutes.
     world.wait(540.0);
     world.store.set_down(true);

@@ -59,7 +59,7 @@ pub(in crate::cli) struct Plan {
     pub(super) unchecked: bool,
     #[command(flatten)]
     pub(super) key: crate::cli::Key,
-    /// Send heartbeats and stops with the tokens that their starts were answered with, as players
+    /// Send heartbeats and stops with the tokens that their streams were answered with, as players
     /// do, and not with the API key
     #[arg(long, conflicts_with_all = ["batch", "unchecked"])]
     pub(super) tokens: bool,

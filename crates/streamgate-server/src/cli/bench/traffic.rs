@@ -16,6 +16,10 @@ use super::model::{Admitted, Beat, Key, Model, Moment, Started};
 use super::plan::{Mix, Plan};
 use super::tally::{Kind, Tally};
 
+/// How old a token is when a heartbeat's answer is looked through for a new one: a little less than
+/// when there is one.
+const RENEWAL_EXPECTED: Duration = Duration::from_secs(110);
+
 /// Chooses requests and takes in answers. Each thread has users of its own, and so a model of
 /// its own.
 pub(super) struct Traffic<'a> {
@@ -30,8 +34,14 @@ pub(super) struct Traffic<'a> {
     devices: u64,
     pub(super) model: Model,
     pub(super) tally: Tally,
-    /// What the starts were answered with, if that is to be sent.
-    tokens: HashMap<StreamId, Arc<str>>,
+    /// What streams were answered with, if that is to be sent.
+    tokens: HashMap<StreamId, Token>,
+}
+
+/// A stream's token, and when it came.
+struct Token {
+    text: Arc<str>,
+    came: Moment,
 }
 
 /// One request.
@@ -66,6 +76,13 @@ struct StartedBody {
     stream_id: String,
     heartbeat: TermsBody,
     replaced: Vec<String>,
+    #[serde(default)]
+    token: Option<String>,
+}
+
+/// The part of a heartbeat's 200 that may bring something new.
+#[derive(Deserialize)]
+struct RenewedBody {
     #[serde(default)]
     token: Option<String>,
 }
@@ -122,7 +139,7 @@ impl<'a> Traffic<'a> {
         let key = self.plan.credential.clone();
         match action {
             Action::Beat(_, id) | Action::Stop(_, id) if self.plan.tokens => {
-                self.tokens.get(id).cloned().or(key)
+                self.tokens.get(id).map(|it| Arc::clone(&it.text)).or(key)
             }
             Action::Start { .. } | Action::Beat(..) | Action::Beats { .. } | Action::Stop(..) => {
                 key
@@ -211,12 +228,17 @@ impl<'a> Traffic<'a> {
                 if let (true, Started::Admitted(admitted), Some(token)) =
                     (self.plan.tokens, &started, token)
                 {
+                    let token = Token {
+                        text: token,
+                        came: now,
+                    };
                     self.tokens.insert(admitted.id.clone(), token);
                 }
                 self.model.start_answered(*user, sent, started, now);
                 Kind::Start
             }
-            Action::Beat(key, _) => {
+            Action::Beat(key, id) => {
+                self.take_renewed(id, exchange);
                 self.beat_answered(*key, status, exchange);
                 Kind::Beat
             }
@@ -234,6 +256,24 @@ impl<'a> Traffic<'a> {
             }
         };
         self.tally.count(kind, status, exchange.due, now);
+    }
+
+    /// Takes the new token in a heartbeat's answer. None is looked for until one is to be expected.
+    fn take_renewed(&mut self, id: &StreamId, exchange: &Exchange<'_>) {
+        let Some(token) = self.tokens.get_mut(id) else {
+            return;
+        };
+        if exchange.now.saturating_sub(token.came) < RENEWAL_EXPECTED {
+            return;
+        }
+        let body = exchange.answer.map(|(_, body)| body);
+        let renewed = body.and_then(|body| serde_json::from_slice::<RenewedBody>(body).ok());
+        if let Some(text) = renewed.and_then(|body| body.token) {
+            *token = Token {
+                text: text.into(),
+                came: exchange.now,
+            };
+        }
     }
 
     fn beat_answered(&mut self, key: Option<Key>, status: Option<u16>, exchange: &Exchange<'_>) {

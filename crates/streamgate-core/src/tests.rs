@@ -173,7 +173,9 @@ impl Play {
                     id: &target_id,
                 };
                 let lapsed = self.record.lapse(target, now);
-                lapsed.map_or(String::from("nothing"), |stream| format!("lapsed {}", stream.id))
+                lapsed.map_or(String::from("nothing"), |stream| {
+                    format!("lapsed {}", stream.id)
+                })
             }
             "!" if name == "*" => names(&self.record.evict(&user, Which::All, now)),
             "!" => names(&self.record.evict(&user, Which::One(&id(name)), now)),

@@ -8,6 +8,7 @@ use minicbor::{Decode, Encode};
 use crate::id::StreamId;
 use crate::outcome::{Over, Place};
 use crate::policy::Limit;
+use crate::request::Target;
 use crate::stream::Stream;
 use crate::text::UserId;
 use crate::time::Timestamp;
@@ -93,6 +94,11 @@ impl Account {
     pub(crate) fn knows(&self, id: &StreamId) -> bool {
         self.streams.iter().any(|stream| stream.id == *id)
             || self.endings.iter().any(|ending| ending.id == *id)
+    }
+
+    /// Whether it knows the stream, and is of the user that is named, if one is.
+    pub(crate) fn is_meant(&self, target: Target<'_>) -> bool {
+        self.knows(target.id) && target.user.is_none_or(|user| self.user == *user)
     }
 
     /// Moves every stream whose lease is over to the endings and forgets old endings. Returns

@@ -2,6 +2,7 @@
 
 mod start;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use minicbor::{Decode, Encode};
@@ -127,6 +128,15 @@ impl Record {
         stopped
     }
 
+    /// Ends a stream as silence would, but now: its place is free, and a later heartbeat takes one
+    /// back if there is room. Returns the stream if it had a place.
+    pub fn lapse(&mut self, target: Target<'_>, now: Timestamp) -> Option<Stream> {
+        self.expire(now);
+        let account = self.account_of(target)?;
+        let stream = account.stream_mut(target.id)?.clone();
+        account.end(target.id, Cause::Expired(Box::new(stream)), now)
+    }
+
     /// Ends streams of a user for an operator and returns those that had a place. What is
     /// evicted can't resume.
     pub fn evict(&mut self, user: &UserId, which: Which<'_>, now: Timestamp) -> Vec<Stream> {
@@ -192,16 +202,16 @@ impl Record {
         (live.cloned().collect(), Some(account.limit))
     }
 
-    /// How it stands with one stream of a user.
+    /// How it stands with one stream.
     #[must_use]
-    pub fn standing(&self, user: &UserId, id: &StreamId, now: Timestamp) -> Standing {
-        let account = self.accounts.iter().find(|account| account.user == *user);
-        let stream = account.and_then(|it| it.streams.iter().find(|stream| stream.id == *id));
-        match (stream, account) {
-            (Some(stream), _) if !stream.lease.is_over(now) => Standing::Live,
-            (Some(_), _) => Standing::Over,
-            (None, Some(account)) if account.knows(id) => Standing::Over,
-            (None, _) => Standing::Unknown,
+    pub fn standing(&self, target: Target<'_>, now: Timestamp) -> Standing {
+        let Some(account) = self.accounts.iter().find(|it| it.is_meant(target)) else {
+            return Standing::Unknown;
+        };
+        let stream = account.streams.iter().find(|it| it.id == *target.id);
+        match stream {
+            Some(stream) if !stream.lease.is_over(now) => Standing::Live,
+            Some(_) | None => Standing::Over,
         }
     }
 
@@ -240,9 +250,7 @@ impl Record {
     }
 
     fn account_of(&mut self, target: Target<'_>) -> Option<&mut Account> {
-        self.accounts.iter_mut().find(|account| {
-            account.knows(target.id) && target.user.is_none_or(|user| account.user == *user)
-        })
+        self.accounts.iter_mut().find(|it| it.is_meant(target))
     }
 
     fn account_or_new(&mut self, user: &UserId) -> &mut Account {

@@ -139,7 +139,7 @@ impl Play {
         let (user_name, what) = what.split_once(':').unwrap_or(("1", what));
         let user = user(user_name);
         let (verb, name) = what.split_at(usize::from(
-            what.starts_with(['~', '-', '!', '?', '^', '.']),
+            what.starts_with(['~', '-', '!', '?', '^', '.', '_']),
         ));
         match verb {
             "." => format!("{} expired", self.record.expire(now)),
@@ -165,6 +165,17 @@ impl Play {
                     id: &target_id,
                 };
                 stopped(&self.record.stop(target, now))
+            }
+            "_" => {
+                let target_id = id(name);
+                let target = Target {
+                    user: Some(&user),
+                    id: &target_id,
+                };
+                let lapsed = self.record.lapse(target, now);
+                lapsed.map_or(String::from("nothing"), |stream| {
+                    format!("lapsed {}", stream.id)
+                })
             }
             "!" if name == "*" => names(&self.record.evict(&user, Which::All, now)),
             "!" => names(&self.record.evict(&user, Which::One(&id(name)), now)),

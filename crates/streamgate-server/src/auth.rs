@@ -99,6 +99,16 @@ impl Auth {
         self.stream_tokens.mint(place, admitted, now)
     }
 
+    /// The token for a stream's reports by CMCD.
+    pub(crate) fn report_token_of(
+        &self,
+        place: &Place,
+        admitted: Admitted,
+        now: WallTime,
+    ) -> String {
+        self.stream_tokens.mint_for_reports(place, admitted, now)
+    }
+
     /// Takes in what changed on disk, until the service ends.
     pub(crate) async fn follow(&self, clock: &dyn Clock, ending: CancellationToken) {
         let mut looks = tokio::time::interval(LOOK);

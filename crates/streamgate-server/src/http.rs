@@ -2,6 +2,7 @@
 
 mod caller;
 mod check;
+mod cmcd;
 mod extract;
 mod heartbeat;
 mod layers;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::map_response;
+use axum::middleware::{map_response, map_response_with_state};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method};
 use streamgate_core::{Limit, Started, Terms};
@@ -109,7 +110,19 @@ fn streams() -> OpenApiRouter<Api> {
         .routes(routes!(users::list, users::evict_all))
         .routes(routes!(users::evict))
         .routes(routes!(users::admission))
+}
+
+/// What gateways ask. An answer that says anything but yes or no is an error to their viewers, so
+/// they are let in however busy the service is.
+fn gateways() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
         .routes(routes!(check::get, check::post))
+        .merge(check::appended_to())
+}
+
+/// What players report without any code of ours.
+fn reports() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(cmcd::collect))
 }
 
 fn seed_routes() -> OpenApiRouter<Api> {
@@ -131,12 +144,16 @@ pub(crate) fn router(api: &Api, config: &HttpConfig, origins: &[HeaderValue]) ->
     let passage = Passage::new(config, Arc::clone(&api.0.metrics));
     let passage = passage.looking(api);
     let seed = passage.guard(Entry::Start, seed_routes().into());
+    let reports = passage.guard(Entry::Bounded, reports().into());
+    let reported = map_response_with_state(api.clone(), cmcd::always_received);
     let others = Router::from(system())
+        .merge(Router::from(gateways()))
         .merge(openapi::routes())
         .fallback(async || Problem::not_found());
     let router = passage
         .guard(Entry::Start, starts().into())
         .merge(passage.guard(Entry::Bounded, streams().into()))
+        .merge(reports.layer(reported))
         .merge(seed.layer(map_response(seed::envelope)))
         .merge(passage.guard(Entry::Always, others))
         .with_state(api.clone());
@@ -164,6 +181,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             HeaderName::from_static("ratelimit"),
             HeaderName::from_static("ratelimit-policy"),
             HeaderName::from_static("x-request-id"),
+            cmcd::STREAM_ACTION,
         ])
         .max_age(PREFLIGHT_MAX_AGE)
 }

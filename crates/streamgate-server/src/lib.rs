@@ -13,6 +13,7 @@ mod auth;
 #[cfg(feature = "cli")]
 mod cli;
 mod clock;
+mod cmcd;
 mod config;
 mod engine;
 #[cfg(any(test, fuzzing))]

@@ -275,23 +275,47 @@ impl Limiter {
     }
 
     /// Whether a stream is live. One that its player can prove is, as far as nobody knows better.
+    /// What the store can't be asked about is as this node saw it last, whatever time has passed
+    /// since: its heartbeats may have gone unheard.
     pub(crate) async fn check(
         &self,
-        user: &UserId,
-        id: &StreamId,
+        target: Target<'_>,
         claim: impl Fn() -> Option<Claim>,
-    ) -> Result<bool, StoreError> {
-        match self.load(self.locator_of(user)).await {
-            Ok(Versioned { record, .. }) => {
-                Ok(match record.standing(user, id, self.0.clock.now()) {
-                    Standing::Live => true,
-                    Standing::Over => false,
-                    Standing::Unknown => claim().is_some(),
-                })
+    ) -> bool {
+        let Some(at) = self.locator(target) else {
+            return false;
+        };
+        let (standing, is_known) = match self.load(at).await {
+            Ok(loaded) => (loaded.record.standing(target, self.0.clock.now()), true),
+            Err(_) => {
+                let seen = self.0.store.recall(at).unwrap_or_else(Versioned::absent);
+                let then = Timestamp::default();
+                (seen.record.standing(target, then), false)
             }
-            Err(error) if is_away(&error) && claim().is_some() => Ok(true),
-            Err(error) => Err(error),
+        };
+        let is_admitted = match self.0.on_store_failure {
+            OnStoreFailure::Admit => !is_known,
+            OnStoreFailure::Deny => false,
+        };
+        match standing {
+            Standing::Live => true,
+            Standing::Over => false,
+            Standing::Unknown => is_admitted || claim().is_some(),
         }
+    }
+
+    /// Ends a stream as silence would, and says whether it had a place.
+    pub(crate) async fn lapse(&self, target: Target<'_>) -> Result<bool, StoreError> {
+        let Some(at) = self.locator(target) else {
+            return Ok(false);
+        };
+        let lapsed = self.decide(at, |record, now| {
+            let lapsed = record.lapse(target, now).is_some();
+            (lapsed, lapsed.then_some(Write::Durable))
+        });
+        let lapsed = lapsed.await?;
+        self.0.metrics.ended(Ended::Stopped, usize::from(lapsed));
+        Ok(lapsed)
     }
 
     /// Ends a stream for its player.

@@ -50,6 +50,54 @@ pub(crate) enum Limited {
     Key,
 }
 
+/// What a player's report came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reported {
+    /// The lease was renewed.
+    Renewed,
+    /// The stream has a place again.
+    Resumed,
+    /// The store is away, and the player may go on.
+    Forgiven,
+    /// The player came to its end: the place is free.
+    Finished,
+    /// It came to its end, and had no place.
+    Nothing,
+    /// The stream is over and the player was told to stop.
+    Over,
+    /// There is no such stream.
+    Unknown,
+    /// It is not the sender's stream, or nobody knows who the sender is.
+    Refused,
+    /// The service had too much to do, or the store is away.
+    Failed,
+    /// A record is none.
+    Unreadable,
+    /// A record is one too many.
+    Surplus,
+    /// The body is too large, or did not come.
+    TooLarge,
+}
+
+impl Reported {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Renewed => "renewed",
+            Self::Resumed => "resumed",
+            Self::Forgiven => "forgiven",
+            Self::Finished => "finished",
+            Self::Nothing => "nothing",
+            Self::Over => "over",
+            Self::Unknown => "unknown",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Unreadable => "unreadable",
+            Self::Surplus => "surplus",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
 /// Who a request was from, where callers are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Called {
@@ -220,6 +268,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     starts: Family<Outcome, Counter>,
     heartbeats: Beats,
+    reports: Family<Outcome, Counter>,
     ended: Family<Cause, Counter>,
     live: Gauge,
     loads: Calls,
@@ -244,6 +293,7 @@ impl Metrics {
             registry: Registry::with_prefix("streamgate"),
             starts: Family::default(),
             heartbeats: Beats::new(&heartbeats),
+            reports: Family::default(),
             ended: Family::default(),
             live: Gauge::default(),
             loads: Calls::new("load", &store),
@@ -300,6 +350,11 @@ impl Metrics {
         registry.register("build", "The version that runs", version);
         registry.register("starts", "Starts by what they came to", self.starts.clone());
         registry.register("heartbeats", "Heartbeats by what they came to", heartbeats);
+        registry.register(
+            "cmcd_reports",
+            "What players reported by CMCD, by what it came to",
+            self.reports.clone(),
+        );
         registry.register(
             "streams_ended",
             "Streams that ended, by cause",
@@ -368,6 +423,15 @@ impl Metrics {
             Readmitted::Denied(_) => &beats.denied,
         };
         counter.inc();
+    }
+
+    /// So many reports came to this.
+    pub(crate) fn reported(&self, reported: Reported, count: usize) {
+        if 0 < count {
+            let outcome = reported.name();
+            let counter = self.reports.get_or_create(&Outcome { outcome });
+            counter.inc_by(count as u64);
+        }
     }
 
     /// A heartbeat that was answered although the store is away.

@@ -187,3 +187,28 @@ fn time_saturates_at_the_end_of_the_clock() {
     assert_eq!(at("5").since(at("3")).as_secs(), 2);
     assert_eq!(at("3").since(at("5")).as_secs(), 0);
 }
+
+#[test]
+fn a_stream_that_lapses_gives_its_place_up_at_once() {
+    check(Deny, 1, "a@0 b@1", "no: a of 1 until 30.001 | a");
+    check(Deny, 1, "a@0 _a@1", "lapsed a | ");
+    check(Deny, 1, "a@0 _a@1 b@1", "new | b");
+}
+
+#[test]
+fn a_stream_that_lapsed_comes_back_with_a_heartbeat_if_there_is_room() {
+    check(Deny, 1, "a@0 _a@1 ~a@600", "resumed, 1 of 1 | a");
+    check(Deny, 1, "a@0 _a@1 b@2 ~a@3", "expired | b");
+    check(Deny, 1, "a@0 _a@1 ~a@601", "unknown | ");
+}
+
+#[test]
+fn what_has_no_place_has_none_to_lapse_and_stays_as_it_ended() {
+    check(Deny, 1, "_a@0", "nothing | ");
+    check(Deny, 1, "a@0 _a@1 _a@2", "nothing | ");
+    check(Deny, 1, "a@0 -a@1 _a@2 ~a@3", "stopped | ");
+    check(Deny, 1, "a@0 !a@1 _a@2 ~a@3", "evicted | ");
+    check(Deny, 1, "a@0 b>a@1 _a@2 ~a@3", "replaced by b | b");
+    check(Deny, 2, "a@0 _a@1 -a@2 ~a@3", "stopped | ");
+    check(Deny, 1, "a@0 2:_a@1", "nothing | a");
+}

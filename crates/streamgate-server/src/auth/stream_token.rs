@@ -11,8 +11,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 use aws_lc_rs::rand;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use streamgate_core::{Admitted, DeviceText, ENDING_MEMORY, LocatorKey, Place, StreamId, WallTime};
 
-use self::claims::Claims;
 pub(crate) use self::claims::StreamProof;
+use self::claims::{Claims, Purpose};
 use super::{DirectoryLock, Stamp, from_hex, hex, write_private};
 use crate::config::JwtAlgorithm;
 
@@ -35,6 +35,8 @@ const TYPE: &str = "streamgate+jwt";
 const KNOWN: Duration = Duration::from_secs(600);
 const SIGNS: Duration = Duration::from_secs(30 * 86_400);
 const KEPT: Duration = Duration::from_secs(60 * 86_400);
+/// How long a token for reports lasts: no player stays on one stream for longer.
+const REPORTS: Duration = Duration::from_secs(86_400);
 /// What the key is derived for that nodes have in common without a file.
 const SHARED: &[u8] = b"streamgate stream tokens 1";
 /// How long a token may be, in bytes: names have bounds, so no longer one is ours.
@@ -159,9 +161,31 @@ impl StreamTokens {
     /// A token for a stream that has its place. It lasts until nothing is remembered of the
     /// stream any more; heartbeats bring new ones.
     pub(crate) fn mint(&self, place: &Place, admitted: Admitted, now: WallTime) -> String {
-        let seconds = now.as_millis() / 1000;
         let lease = &place.stream.lease;
         let lasts = lease.expires_at().since(lease.heard_at()) + ENDING_MEMORY;
+        self.minted(place, admitted, Purpose::Anything, lasts, now)
+    }
+
+    /// A token for the stream's reports by CMCD. Players never renew it, so it lasts; and it is
+    /// good for nothing else.
+    pub(crate) fn mint_for_reports(
+        &self,
+        place: &Place,
+        admitted: Admitted,
+        now: WallTime,
+    ) -> String {
+        self.minted(place, admitted, Purpose::Reports, REPORTS, now)
+    }
+
+    fn minted(
+        &self,
+        place: &Place,
+        admitted: Admitted,
+        purpose: Purpose,
+        lasts: Duration,
+        now: WallTime,
+    ) -> String {
+        let seconds = now.as_millis() / 1000;
         let device = &place.stream.device;
         let mut minted = [0; StreamId::MINTED_LEN];
         let claims = Claims {
@@ -173,6 +197,7 @@ impl StreamTokens {
             sat: place.stream.started_at.as_millis(),
             lim: place.limit.get(),
             prv: admitted == Admitted::Provisionally,
+            rpt: purpose == Purpose::Reports,
             iat: seconds,
             exp: seconds + lasts.as_secs(),
         };
@@ -189,13 +214,22 @@ impl StreamTokens {
             .expect("there is always a key of ours")
     }
 
-    /// What a token proves; `None` if it is none of ours, or too old.
+    /// What a token proves; `None` if it is none of ours, too old, or for reports only.
     pub(crate) fn verify(&self, token: &str, now: WallTime) -> Option<StreamProof> {
+        let proof = self.verify_for_reports(token, now)?;
+        (proof.purpose == Purpose::Anything).then_some(proof)
+    }
+
+    /// The same, of one for reports too.
+    pub(crate) fn verify_for_reports(&self, token: &str, now: WallTime) -> Option<StreamProof> {
         if TOKEN_MAX < token.len() {
             return None;
         }
         let state = self.state.read();
-        let key = state.keys.iter().find(|key| token.starts_with(&key.header))?;
+        let key = state
+            .keys
+            .iter()
+            .find(|key| token.starts_with(&key.header))?;
         StreamProof::read(key.verified(token)?, now)
     }
 

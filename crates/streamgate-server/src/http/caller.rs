@@ -1,21 +1,34 @@
 //! Who calls, and what they may do: an extractor in the signature of every handler that does
 //! something for somebody. What is allowed is decided here and nowhere else.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use streamgate_core::{Admitted, Claim, Limit, Place, StreamId, UserId};
 
 use super::Api;
+use super::extract::Query;
+use super::heartbeat::Whose;
 use super::problem::Problem;
 use crate::auth::{Asked, Granted, KEY_PREFIX, Player, Refusal, Scope, StreamProof, TooMany};
+use crate::cmcd;
 use crate::metrics::{Called, Limited};
 
 /// The name of the query parameter that may carry a stream token: players and
 /// `navigator.sendBeacon` can't set headers.
 const TOKEN_PARAMETER: &str = "t";
+/// Where a gateway names the stream that it asks about.
+const STREAM_ID: &str = "stream-id";
+/// Where players name theirs (CTA-5004-B, request mode).
+const CMCD_SESSION: &str = "cmcd-session";
+/// Where gateways put the address that was asked for: nginx by custom, Traefik and Caddy.
+const ORIGINALS: [&str; 3] = ["x-original-uri", "x-original-url", "x-forwarded-uri"];
+/// The path whose query is its own. Below it, it is that of the request that is asked about.
+const CHECK: &str = "/v1/check";
 
 /// Whoever calls, as far as that was proved.
 #[derive(Clone, Debug)]
@@ -31,8 +44,16 @@ pub(super) enum Caller {
     Stream(StreamProof),
 }
 
-/// The player of one stream, also where nobody else is asked who they are.
-pub(super) struct Proven(pub(super) StreamProof);
+/// A stream that a gateway asks about, who may know.
+pub(super) struct Questioned {
+    pub(super) user: Option<UserId>,
+    pub(super) stream: StreamId,
+    /// What its player can prove, if it was the player who said which.
+    pub(super) proof: Option<StreamProof>,
+}
+
+/// Whoever sends a player's reports, if that was proved: it is answered alike.
+pub(super) struct Reporter(pub(super) Option<Caller>);
 
 /// A client whose certificate is of the configured authority: an extension of its requests.
 #[derive(Clone, Copy, Debug)]
@@ -56,19 +77,31 @@ impl FromRequestParts<Api> for Caller {
             let proof = token.and_then(|it| proof(api, it.text()).ok());
             return Ok(Self::Anybody(proof));
         };
-        let caller = who(parts, api, asked).await;
-        api.0.metrics.called(match &caller {
-            Ok(Self::Trusted(_) | Self::Anybody(_)) => Called::Trusted,
-            Ok(Self::Player(_)) => Called::Player,
-            Ok(Self::Stream(_)) => Called::Stream,
-            Err(_) => Called::Nobody,
-        });
-        caller
+        let caller = match credential(parts) {
+            Ok(credential) => who(parts, api, asked, credential).await,
+            Err(problem) => Err(problem),
+        };
+        counted_call(api, caller)
     }
 }
 
-async fn who(parts: &Parts, api: &Api, asked: &Asked) -> Result<Caller, Problem> {
-    let token = match credential(parts)? {
+fn counted_call(api: &Api, caller: Result<Caller, Problem>) -> Result<Caller, Problem> {
+    api.0.metrics.called(match &caller {
+        Ok(Caller::Trusted(_) | Caller::Anybody(_)) => Called::Trusted,
+        Ok(Caller::Player(_)) => Called::Player,
+        Ok(Caller::Stream(_)) => Called::Stream,
+        Err(_) => Called::Nobody,
+    });
+    caller
+}
+
+async fn who(
+    parts: &Parts,
+    api: &Api,
+    asked: &Asked,
+    credential: Option<Credential<'_>>,
+) -> Result<Caller, Problem> {
+    let token = match credential {
         None if parts.extensions.get::<Certified>().is_some() => {
             let scopes = asked.certificate_scopes.clone();
             let granted = Granted::new("certificate".into(), scopes);
@@ -119,17 +152,42 @@ impl<'a> Credential<'a> {
 /// The one credential of a request. Of two, each could be meant by somebody else.
 fn credential(parts: &Parts) -> Result<Option<Credential<'_>>, Problem> {
     let in_query = token_parameter(parts.uri.query().unwrap_or_default());
-    let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
-    match (headers.next(), headers.next(), in_query) {
-        (None, None, None) => Ok(None),
-        (None, None, Some(token)) => Ok(Some(Credential::InQuery(token))),
-        (Some(value), None, None) => std::str::from_utf8(value.as_bytes())
+    match (token_header(&parts.headers)?, in_query) {
+        (None, None) => Ok(None),
+        (None, Some(token)) => Ok(Some(Credential::InQuery(token))),
+        (Some(token), None) => Ok(Some(Credential::InHeader(token))),
+        (Some(_), Some(_)) => Err(Problem::unauthorized("more than one credential")),
+    }
+}
+
+fn token_header(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut headers = headers.get_all(AUTHORIZATION).iter();
+    match (headers.next(), headers.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => std::str::from_utf8(value.as_bytes())
             .ok()
             .and_then(bearer)
-            .map(|token| Some(Credential::InHeader(token)))
+            .map(Some)
             .ok_or_else(|| Problem::unauthorized("Authorization must be Bearer and one token")),
-        _ => Err(Problem::unauthorized("more than one credential")),
+        (Some(_), Some(_)) => Err(Problem::unauthorized("more than one credential")),
     }
+}
+
+/// The stream that a gateway or a player names.
+fn stream_named(parts: &Parts) -> Option<StreamId> {
+    let text = |name: &str| parts.headers.get(name)?.to_str().ok();
+    if let Some(id) = text(STREAM_ID).filter(|it| !it.is_empty()) {
+        return StreamId::parse(id).ok();
+    }
+    if let Some(dictionary) = parts.headers.get(CMCD_SESSION) {
+        return cmcd::stream_of(dictionary.as_bytes());
+    }
+    let originals = ORIGINALS.into_iter().filter_map(text);
+    let originals = originals.map(|address| address.split_once('?').map(|(_, query)| query));
+    let mut queries = std::iter::once(parts.uri.query())
+        .chain(originals)
+        .flatten();
+    queries.find_map(cmcd::stream_of_query)
 }
 
 fn proof(api: &Api, token: &str) -> Result<StreamProof, Problem> {
@@ -249,6 +307,26 @@ impl Caller {
         }
     }
 
+    /// Whether it may ask if a stream is live whose name it knows, and whose that is then.
+    fn may_know_of(&self, user: Option<UserId>) -> Result<Option<UserId>, Problem> {
+        match self {
+            Self::Anybody(_) => Ok(user),
+            Self::Trusted(granted) => granted
+                .must_have_some(&[Scope::Read, Scope::Operate, Scope::Play])
+                .map(|()| user),
+            Self::Player(player) => Ok(Some(player.user.clone())),
+            Self::Stream(_) => Err(Problem::forbidden("the token is another stream's")),
+        }
+    }
+
+    /// The stream that it is the player of, as far as it proved that.
+    pub(super) fn own_stream(&self) -> Option<&StreamId> {
+        match self {
+            Self::Anybody(Some(proof)) | Self::Stream(proof) => Some(&proof.stream),
+            Self::Anybody(None) | Self::Trusted(_) | Self::Player(_) => None,
+        }
+    }
+
     fn must_have_some(&self, scopes: &[Scope]) -> Result<(), Problem> {
         match self {
             Self::Anybody(_) => Ok(()),
@@ -302,15 +380,73 @@ impl Granted {
     }
 }
 
-impl FromRequestParts<Api> for Proven {
+impl FromRequestParts<Api> for Reporter {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Infallible> {
+        let now = api.limiter().clock().wall();
+        let token = token_parameter(parts.uri.query().unwrap_or_default());
+        let proof = token.and_then(|it| api.0.auth.stream_tokens.verify_for_reports(it, now));
+        Ok(Self(match proof {
+            Some(proof) => Some(Caller::Stream(proof)),
+            None => Caller::from_request_parts(parts, api).await.ok(),
+        }))
+    }
+}
+
+impl FromRequestParts<Api> for Questioned {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        match credential(parts)? {
-            None => Err(Problem::unauthorized("no stream token")),
-            Some(credential) => proof(api, credential.text()).map(Self),
-        }
+        let questioned = questioned(parts, api).await;
+        questioned.map_err(Problem::told_to_a_gateway)
     }
+}
+
+/// A player's own token says which stream is meant. Without one it is whatever stream is named,
+/// for those who may know. What the query of a request has as `t` may be anything: only a good
+/// token is one.
+async fn questioned(parts: &mut Parts, api: &Api) -> Result<Questioned, Problem> {
+    let named = stream_named(parts);
+    let in_header = token_header(&parts.headers)?;
+    let in_query = token_parameter(parts.uri.query().unwrap_or_default());
+    let proofs = [in_header, in_query].map(|token| token.and_then(|it| proof(api, it).ok()));
+    let caller = match proofs {
+        [Some(_), Some(_)] => return Err(Problem::unauthorized("more than one credential")),
+        [Some(proof), None] | [None, Some(proof)] => {
+            if named.is_some_and(|named| named != proof.stream) {
+                return Err(Problem::forbidden("the token is another stream's"));
+            }
+            return Ok(Questioned {
+                user: Some(proof.user.clone()),
+                stream: proof.stream.clone(),
+                proof: Some(proof),
+            });
+        }
+        [None, None] => {
+            let credential = in_header.map(Credential::InHeader);
+            match (&api.0.auth.asked, &named) {
+                (None, _) => Caller::Anybody(None),
+                (Some(_), None) => return Err(Problem::unauthorized("no stream token")),
+                (Some(asked), Some(_)) => {
+                    counted_call(api, who(parts, api, asked, credential).await)?
+                }
+            }
+        }
+    };
+    let Some(stream) = named else {
+        return Err(Problem::unauthorized("no stream is named"));
+    };
+    let whose = match parts.uri.path() {
+        CHECK => Query::<Whose>::from_request_parts(parts, api).await?.0,
+        _ => Whose::default(),
+    };
+    let user = caller.may_know_of(whose.parse()?)?;
+    Ok(Questioned {
+        user,
+        stream,
+        proof: None,
+    })
 }
 
 impl FromRequestParts<Api> for Operator {

@@ -2,6 +2,7 @@
 
 use axum::{Json, Router};
 use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
@@ -10,7 +11,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::names::{ContentName, DeviceName, StreamName, UserName};
 use super::problem::ProblemBody;
-use super::{Api, seed_routes, starts, streams, system};
+use super::{Api, gateways, reports, seed_routes, starts, streams, system};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +23,7 @@ use super::{Api, seed_routes, starts, streams, system};
     components(schemas(ProblemBody, ContentName, DeviceName, StreamName, UserName)),
     tags(
         (name = "streams", description = "What a player does: start, heartbeat, stop"),
+        (name = "players", description = "What a player reports without any code of ours"),
         (name = "gateways", description = "What a gateway asks before it passes a request on"),
         (name = "users", description = "What an operator or a back end asks about a user"),
         (name = "seed", description = "The contract of the service that this one grew from"),
@@ -30,11 +32,16 @@ use super::{Api, seed_routes, starts, streams, system};
 )]
 struct Base;
 
+/// The paths whose callers take few answers: they say themselves which.
+const RETICENT: [&str; 2] = ["/v1/check", "/v1/cmcd"];
+
 /// The document, as `/openapi.json` and `streamgate openapi` show it.
 pub(crate) fn document() -> Document {
     let routes: OpenApiRouter<Api> = OpenApiRouter::with_openapi(Base::openapi())
         .merge(starts())
         .merge(streams())
+        .merge(reports())
+        .merge(gateways())
         .merge(seed_routes())
         .merge(system());
     let mut document = routes.into_openapi();
@@ -58,8 +65,16 @@ pub(crate) fn document() -> Document {
         }
         let operations = [&mut item.get, &mut item.post, &mut item.delete];
         for operation in operations.into_iter().flatten() {
+            let other_method = ("405", "This path does not take this method");
+            if RETICENT.contains(&path.as_str()) {
+                put(operation, [other_method]);
+                continue;
+            }
             let has_body = operation.request_body.is_some();
-            let mut common = vec![("400", "The request is not valid; `field` names where")];
+            let mut common = vec![
+                other_method,
+                ("400", "The request is not valid; `field` names where"),
+            ];
             if has_body {
                 common.push(("413", "The body is too large"));
                 common.push(("415", "The body is not JSON"));
@@ -72,17 +87,21 @@ pub(crate) fn document() -> Document {
                 "There is no credential where one is asked for, or none that is valid",
             ));
             common.push(("403", "The credential does not allow this"));
-            common.push(("405", "This path does not take this method"));
             common.push(("503", "Too much to do, or the store is down; nothing is known to have changed, and a retry is safe"));
-            for (status, description) in common {
-                let responses = &mut operation.responses.responses;
-                responses
-                    .entry(status.into())
-                    .or_insert_with(|| problem(description));
-            }
+            put(operation, common);
         }
     }
     document
+}
+
+/// Adds error answers to those that an operation names itself.
+fn put(operation: &mut Operation, answers: impl IntoIterator<Item = (&'static str, &'static str)>) {
+    for (status, description) in answers {
+        let responses = &mut operation.responses.responses;
+        responses
+            .entry(status.into())
+            .or_insert_with(|| problem(description));
+    }
 }
 
 fn problem(description: &str) -> RefOr<utoipa::openapi::Response> {

@@ -242,6 +242,14 @@ impl Problem {
         Self::new(Code::Forbidden, detail)
     }
 
+    /// The same, if it is what the modules of gateways pass on; else that nobody can tell.
+    pub(super) fn told_to_a_gateway(self) -> Self {
+        match self.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => self,
+            _ => Self::forbidden("it can't be told which stream is meant"),
+        }
+    }
+
     pub(super) fn payload_too_large(bytes_max: usize) -> Self {
         Self::new(
             Code::PayloadTooLarge,

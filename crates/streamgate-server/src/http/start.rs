@@ -163,8 +163,13 @@ fn admitted(
     } else {
         Admitted::ByStore
     };
-    let token = Some(api.0.auth.token_of(&place, how, viewer.wall()));
-    let mut response = viewer.placed(status, place, Granted { token, ..granted });
+    let (auth, wall) = (&api.0.auth, viewer.wall());
+    let granted = Granted {
+        token: Some(auth.token_of(&place, how, wall)),
+        report_token: Some(auth.report_token_of(&place, how, wall)),
+        ..granted
+    };
+    let mut response = viewer.placed(status, place, granted);
     response.headers_mut().insert(LOCATION, location);
     response
 }

@@ -2,6 +2,8 @@
 
 mod answers;
 mod away;
+mod check;
+mod cmcd;
 mod time;
 mod trust;
 
@@ -169,6 +171,14 @@ async fn shown(response: Response) -> String {
         // Its keys are random.
         if let Some(token) = body.get_mut("token") {
             *token = "(a token)".into();
+        }
+        if let Some(url) = body.pointer_mut("/cmcd/url") {
+            let (path, _) = url
+                .as_str()
+                .expect("text")
+                .split_once('=')
+                .expect("a token");
+            *url = format!("{path}=(a token)").into();
         }
         text += &serde_json::to_string_pretty(&body).expect("JSON is text");
         text += "\n";

@@ -79,6 +79,25 @@ pub(super) struct StreamBody {
     #[schema(nullable = false)]
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
+    /// With a start: what a player that speaks CMCD is configured with.
+    #[schema(nullable = false)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cmcd: Option<CmcdBody>,
+}
+
+/// What makes a player's CMCD reports (version 2, event mode) the stream's heartbeats.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Cmcd)]
+struct CmcdBody {
+    /// The target of the reports, a path of this API. It stays the same for the whole stream, and
+    /// is good for a day and for nothing else.
+    url: String,
+    /// The player's session id: the stream's name.
+    #[schema(value_type = String)]
+    sid: StreamText,
+    /// The interval of the reports.
+    interval_seconds: u64,
 }
 
 /// A stream's name.
@@ -196,6 +215,15 @@ impl StreamBody {
             out.extend_from_slice(token.as_bytes());
             out.push(b'"');
         }
+        if let Some(cmcd) = &self.cmcd {
+            out.extend_from_slice(br#","cmcd":{"url":""#);
+            out.extend_from_slice(cmcd.url.as_bytes());
+            out.extend_from_slice(br#"","sid":""#);
+            cmcd.sid.push_to(out);
+            out.extend_from_slice(br#"","intervalSeconds":"#);
+            push_json(out, &cmcd.interval_seconds);
+            out.push(b'}');
+        }
         out.push(b'}');
     }
 }
@@ -286,6 +314,7 @@ pub(super) struct Granted {
     pub(super) is_provisional: bool,
     pub(super) replaced: Vec<StreamId>,
     pub(super) token: Option<String>,
+    pub(super) report_token: Option<String>,
 }
 
 /// Turns what the rules say into what people and programs read, at one moment.
@@ -316,6 +345,12 @@ impl Viewer {
 
     pub(super) fn stream(&self, place: Place, granted: Granted) -> StreamBody {
         let stream = place.stream;
+        let interval_seconds = self.terms.heartbeat.unwrap_or_default().as_secs();
+        let cmcd = granted.report_token.map(|token| CmcdBody {
+            url: format!("/v1/cmcd?t={token}"),
+            sid: StreamText(stream.id.clone()),
+            interval_seconds,
+        });
         StreamBody {
             stream_id: StreamText(stream.id),
             user_id: place.user,
@@ -327,11 +362,12 @@ impl Viewer {
             resumed: granted.is_resumed,
             provisional: granted.is_provisional,
             heartbeat: TermsBody {
-                interval_seconds: self.terms.heartbeat.unwrap_or_default().as_secs(),
+                interval_seconds,
                 lease_seconds: self.terms.lease.as_secs(),
             },
             replaced: granted.replaced.into_iter().map(StreamText).collect(),
             token: granted.token,
+            cmcd,
         }
     }
 

@@ -485,21 +485,16 @@ async fn a_heartbeat_is_forgiven_while_the_store_is_away_and_puts_back_what_it_l
         world.beat(&proven).await,
         Ok(Answer::Provisional(_))
     ));
-    let check = world
-        .limiter
-        .check(&proven.user, &proven.id, || Some(proven.clone()));
-    assert!(check.await.unwrap());
-    let unproven = world.limiter.check(&proven.user, &proven.id, || None);
-    assert!(unproven.await.is_err());
+    let target = Target {
+        user: Some(&proven.user),
+        id: &proven.id,
+    };
+    let check = world.limiter.check(target, || Some(proven.clone()));
+    assert!(check.await);
+    assert!(!world.limiter.check(target, || None).await);
 
     world.flaky.set_down(false);
-    let check = async |claim: Option<&Claim>| {
-        world
-            .limiter
-            .check(&user(), &id("mine"), || claim.cloned())
-            .await
-            .unwrap()
-    };
+    let check = async |claim: Option<&Claim>| world.limiter.check(target, || claim.cloned()).await;
     assert!(check(Some(&proven)).await, "nobody knows better");
     assert!(!check(None).await);
     let entered = world.beat(&proven).await.unwrap();
@@ -508,10 +503,6 @@ async fn a_heartbeat_is_forgiven_while_the_store_is_away_and_puts_back_what_it_l
         Answer::Decided(Readmitted::Entered { .. })
     ));
     assert!(check(None).await);
-    let target = Target {
-        user: Some(&proven.user),
-        id: &proven.id,
-    };
     world.limiter.stop(target).await.unwrap();
     assert!(!check(Some(&proven)).await, "it is known to be over");
 }

@@ -18,11 +18,21 @@ const CLAIM_MAX: Duration = Duration::from_secs(ENDING_MEMORY.as_secs() - LEEWAY
 /// again after the store was away for minutes; old enough that most heartbeats need none.
 const RENEWED_AFTER: Duration = Duration::from_secs(120);
 
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// All that the player of a stream may do.
+    Anything,
+    /// Its reports by CMCD.
+    Reports,
+}
+
 /// What a token proves: that this stream of this user was admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamProof {
     pub(crate) user: UserId,
     pub(crate) stream: StreamId,
+    pub(super) purpose: Purpose,
     issued_at_seconds: u64,
     /// Whether the stream was admitted without asking the store.
     is_provisional: bool,
@@ -39,9 +49,15 @@ impl StreamProof {
         }
         let (user, stream) = (UserId::parse(&said.sub), StreamId::parse(&said.sid));
         let issued_at_seconds = said.iat;
+        let purpose = if said.rpt {
+            Purpose::Reports
+        } else {
+            Purpose::Anything
+        };
         Some(Self {
             user: user.ok()?,
             stream: stream.ok()?,
+            purpose,
             issued_at_seconds,
             is_provisional: said.prv,
             claims,
@@ -103,6 +119,9 @@ pub(super) struct Claims<'a> {
     /// Whether it was admitted without asking the store.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) prv: bool,
+    /// Whether it is for reports only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) rpt: bool,
     pub(super) iat: u64,
     pub(super) exp: u64,
 }
@@ -129,6 +148,8 @@ struct Said<'a> {
     sid: Cow<'a, str>,
     #[serde(default)]
     prv: bool,
+    #[serde(default)]
+    rpt: bool,
     iat: u64,
     exp: u64,
 }

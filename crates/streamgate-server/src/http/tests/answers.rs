@@ -13,27 +13,32 @@ async fn a_start_is_answered_with_the_stream_and_its_terms() {
             "POST /v1/streams",
             body,
             expect![[r#"
-        201 Created
-        location: /v1/users/u/streams/s1
-        ratelimit: "streams";r=2;t=31
-        ratelimit-policy: "streams";q=3
-        {
-          "active": 1,
-          "expiresAt": "2027-01-15T08:01:30.000Z",
-          "heartbeat": {
-            "intervalSeconds": 20,
-            "leaseSeconds": 90
-          },
-          "limit": 3,
-          "replaced": [],
-          "resumed": false,
-          "startedAt": "2027-01-15T08:00:00.000Z",
-          "state": "live",
-          "streamId": "s1",
-          "token": "(a token)",
-          "userId": "u"
-        }
-    "#]],
+                201 Created
+                location: /v1/users/u/streams/s1
+                ratelimit: "streams";r=2;t=31
+                ratelimit-policy: "streams";q=3
+                {
+                  "active": 1,
+                  "cmcd": {
+                    "intervalSeconds": 20,
+                    "sid": "s1",
+                    "url": "/v1/cmcd?t=(a token)"
+                  },
+                  "expiresAt": "2027-01-15T08:01:30.000Z",
+                  "heartbeat": {
+                    "intervalSeconds": 20,
+                    "leaseSeconds": 90
+                  },
+                  "limit": 3,
+                  "replaced": [],
+                  "resumed": false,
+                  "startedAt": "2027-01-15T08:00:00.000Z",
+                  "state": "live",
+                  "streamId": "s1",
+                  "token": "(a token)",
+                  "userId": "u"
+                }
+            "#]],
         )
         .await;
     world.wait(5.0);
@@ -48,6 +53,11 @@ async fn a_start_is_answered_with_the_stream_and_its_terms() {
                 ratelimit-policy: "streams";q=3
                 {
                   "active": 1,
+                  "cmcd": {
+                    "intervalSeconds": 20,
+                    "sid": "s1",
+                    "url": "/v1/cmcd?t=(a token)"
+                  },
                   "expiresAt": "2027-01-15T08:01:35.000Z",
                   "heartbeat": {
                     "intervalSeconds": 20,

@@ -14,7 +14,8 @@ use crate::http::caller::Certified;
 /// Ann plays two streams; Bob plays one. Each cell is what a caller is answered who asks for
 /// something of Ann's: S is her first stream. Columns: nobody, a forged token; an API key with
 /// each scope, a client certificate for reading; Ann and Bob by the platform's token; the tokens
-/// of S, of Ann's other stream, of Bob's, and of S in the query.
+/// of S, of Ann's other stream, of Bob's, and of S in the query. A star: S goes on; an exclamation
+/// mark: it does not.
 const TABLE: &str = "
                                                 | none    forged  play    operate read    cert    ann     bob     S       other   bobs    ?t=S
     POST   /v1/streams                          | 401     401     201     403     403     403     201     403     403     403     403     403
@@ -37,6 +38,9 @@ const TABLE: &str = "
     DELETE /v1/users/ann/streams/S              | 401     401     403     204     403     403     403     403     403     403     403     403
     GET    /v1/check                            | 401     401     401     401     401     401     401     401     200     200     200     200
     POST   /v1/check                            | 401     401     401     401     401     401     401     401     200     200     200     200
+    GET    /v1/check +sid                       | 401     401     200     200     200     200     200     403     200     403     403     200
+    GET    /v1/check/a/segment.ts +sid          | 401     401     200     200     200     200     200     403     200     403     403     200
+    POST   /v1/cmcd                             | 204*    204*    204!    204*    204*    204*    204!    204*    204!    204*    204*    204!
     POST   /stream                              | 401     401     201     403     403     403     201     403     403     403     403     403
     POST   /dev/stream                          | 401     401     201     403     403     403     201     403     403     403     403     403
     DELETE /stream                              | 401     401     204     403     403     403     204     403     204     403     403     204
@@ -49,17 +53,17 @@ const TABLE: &str = "
 ";
 
 /// Whom the server trusts, and whom it does not.
-struct Cast {
+pub(super) struct Cast {
     issuer: Issuer,
     forger: Issuer,
-    files: Files,
-    play: String,
+    pub(super) files: Files,
+    pub(super) play: String,
     operate: String,
-    read: String,
+    pub(super) read: String,
 }
 
 impl Cast {
-    fn new(settings: &str) -> Self {
+    pub(super) fn new(settings: &str) -> Self {
         let issuer = Issuer::new();
         let files = Files::new(&issuer, settings);
         Self {
@@ -103,12 +107,13 @@ impl<'a> Scene<'a> {
     /// One request of the table as one kind of caller sends it.
     fn request_as(&self, caller: &str, line: &str) -> Request<Body> {
         let (line, extra) = line.split_once(" +").unwrap_or((line, ""));
-        let [(s, s_token), (_, other), (_, bobs)] = &self.streams;
+        let (s, _) = &self.streams[0];
         let line = line.replace("/S", &format!("/{s}"));
         let body = match (line.as_str(), extra) {
             ("POST /v1/streams", "limit") => json!({"userId": "ann", "limit": 9}),
             ("POST /v1/streams", "plan") => json!({"userId": "ann", "plan": "premium"}),
             ("POST /v1/streams", "replace") => json!({"userId": "ann", "replace": [s]}),
+            ("POST /v1/cmcd", _) => return self.report_as(caller),
             ("POST /v1/heartbeats", _) => json!({"heartbeats": [{"streamId": s}]}),
             (line, _) if line.starts_with("DELETE") => json!({"userId": "ann", "streamId": s}),
             _ => json!({"userId": "ann"}),
@@ -118,11 +123,28 @@ impl<'a> Scene<'a> {
         } else {
             body.to_string()
         };
+        let mut request = self.sent_as(caller, &line, &body);
+        if extra == "sid" {
+            let id = HeaderValue::try_from(s).expect("it is visible");
+            request.headers_mut().insert("stream-id", id);
+        }
+        request
+    }
+
+    /// A report that Ann's first stream is at its end.
+    fn report_as(&self, caller: &str) -> Request<Body> {
+        let (s, _) = &self.streams[0];
+        let record = format!("e=ps,sid=\"{s}\",sta=e,v=2");
+        self.sent_as(caller, "POST /v1/cmcd", &record)
+    }
+
+    fn sent_as(&self, caller: &str, line: &str, body: &str) -> Request<Body> {
+        let [(_, s_token), (_, other), (_, bobs)] = &self.streams;
         if caller == "?t=S" {
             let mark = if line.contains('?') { '&' } else { '?' };
-            return request(&format!("{line}{mark}t={s_token}"), &body);
+            return request(&format!("{line}{mark}t={s_token}"), body);
         }
-        let mut request = request(&line, &body);
+        let mut request = request(line, body);
         let token = match caller {
             "none" => return request,
             "cert" => {
@@ -167,7 +189,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn with(mut request: Request<Body>, token: &str) -> Request<Body> {
+pub(super) fn with(mut request: Request<Body>, token: &str) -> Request<Body> {
     let value = HeaderValue::try_from(format!("Bearer {token}")).expect("it is visible");
     request.headers_mut().insert(AUTHORIZATION, value);
     request
@@ -193,14 +215,17 @@ async fn each_caller_may_do_what_the_table_says_on_each_route_and_nothing_else()
             let scene = Scene::new(&cast).await;
             let request = scene.request_as(caller, &call);
             let status = scene.world.send(request).await.status().as_u16();
-            let expected = cell.trim_end_matches('*');
+            let expected = cell.trim_end_matches(['*', '!']);
             assert_eq!(status.to_string(), expected, "{caller}: {call}");
             // Whoever was refused ended nothing, and nobody by a stop of what is not theirs.
             if cell.ends_with('*') || 400 <= status {
                 assert!(scene.is_live().await, "{caller} ended it: {call}");
             }
+            if cell.ends_with('!') {
+                assert!(!scene.is_live().await, "{caller} did not end it: {call}");
+            }
             checked += 1;
         }
     }
-    assert_eq!(checked, 29 * 12);
+    assert_eq!(checked, 32 * 12);
 }

@@ -1,6 +1,6 @@
 use streamgate_core::{StreamId, UserId, WallTime};
 
-use super::{END_OF_9999, Moment, StateBody, StreamBody, StreamText, TermsBody};
+use super::{CmcdBody, END_OF_9999, Moment, StateBody, StreamBody, StreamText, TermsBody};
 
 const MINTED: &str = "6f3b1c2e-8a4d-8f00-9d7e-3b2a1c0d4e5f";
 
@@ -25,6 +25,7 @@ fn body() -> StreamBody {
         },
         replaced: Vec::new(),
         token: None,
+        cmcd: None,
     }
 }
 
@@ -51,6 +52,11 @@ fn a_stream_is_written_as_serde_writes_it() {
             },
             replaced: vec![stream(MINTED)],
             token: Some("abc.DEF-123_.xyz".into()),
+            cmcd: Some(CmcdBody {
+                url: "/v1/cmcd?t=abc.DEF-123_.xyz".into(),
+                sid: stream("chosen.by~the_client"),
+                interval_seconds: 20,
+            }),
             ..body()
         },
         StreamBody {

@@ -23,7 +23,9 @@ mod tests;
 
 pub use codec::DecodeError;
 pub use id::{Locator, LocatorKey, StreamId};
-pub use outcome::{Admission, Beat, Denial, Over, Place, Readmitted, Standing, Started, Stopped};
+pub use outcome::{
+    Admission, Beat, Denial, Over, Place, Readmitted, Standing, Started, Stopped, TakenIn,
+};
 pub use policy::{LIMIT_MAX, Limit, Policy, Terms};
 pub use record::Record;
 pub use request::{Admitted, Claim, Heartbeat, OnLimit, Start, Target, Which};

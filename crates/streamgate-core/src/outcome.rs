@@ -113,6 +113,19 @@ pub enum Standing {
     Unknown,
 }
 
+/// What it comes to that a stream is taken in which another service admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakenIn {
+    /// It has a place now.
+    Entered,
+    /// It had one.
+    Known,
+    /// It had one, which is over: an ending that is remembered stands.
+    Over(Over),
+    /// The user has [`LIMIT_MAX`](crate::LIMIT_MAX) streams.
+    Full,
+}
+
 /// What a stop comes to. Its caller is told that the stream is over in each case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stopped {

@@ -9,7 +9,7 @@ use minicbor::{Decode, Encode};
 
 use crate::account::{Account, Cause};
 use crate::id::StreamId;
-use crate::outcome::{Admission, Beat, Readmitted, Standing, Stopped};
+use crate::outcome::{Admission, Beat, Readmitted, Standing, Stopped, TakenIn};
 use crate::policy::{Limit, Terms};
 use crate::request::{Claim, Heartbeat, Target, Which};
 use crate::stream::{Lease, Stream};
@@ -104,6 +104,14 @@ impl Record {
         } else {
             Readmitted::Known(known)
         }
+    }
+
+    /// Takes in a stream that another service admitted, so that nobody who watches there is dropped:
+    /// whatever the limit says, like one that was lowered under running streams, and without ending
+    /// others. The user's limit stays as it is, if there is a user.
+    pub fn take_in(&mut self, request: &Start, policy: &Policy, now: Timestamp) -> TakenIn {
+        self.expire(now);
+        start::take_in(self.account_or_new(&request.user), request, policy, now)
     }
 
     /// Ends a stream for its player. It stays over: also when its start comes later.

@@ -30,6 +30,7 @@ mod protocol;
 mod readmit;
 mod start;
 mod stop_evict;
+mod take_in;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -139,7 +140,7 @@ impl Play {
         let (user_name, what) = what.split_once(':').unwrap_or(("1", what));
         let user = user(user_name);
         let (verb, name) = what.split_at(usize::from(
-            what.starts_with(['~', '-', '!', '?', '^', '.', '_']),
+            what.starts_with(['~', '-', '!', '?', '^', '.', '_', '+']),
         ));
         match verb {
             "." => format!("{} expired", self.record.expire(now)),
@@ -176,6 +177,14 @@ impl Play {
                 lapsed.map_or(String::from("nothing"), |stream| {
                     format!("lapsed {}", stream.id)
                 })
+            }
+            "+" => {
+                let (request, policy) = self.request(user_name, name);
+                let taken = self.record.take_in(&request, &policy, now);
+                match taken {
+                    TakenIn::Over(over) => format!("over: {over:?}"),
+                    other => format!("{other:?}").to_lowercase(),
+                }
             }
             "!" if name == "*" => names(&self.record.evict(&user, Which::All, now)),
             "!" => names(&self.record.evict(&user, Which::One(&id(name)), now)),

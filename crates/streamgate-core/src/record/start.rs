@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 
 use crate::account::{Account, Cause};
 use crate::id::StreamId;
-use crate::outcome::{Admission, Beat, Denial, Over, Readmitted, Started};
-use crate::policy::{Limit, Policy, Terms};
+use crate::outcome::{Admission, Beat, Denial, Over, Readmitted, Started, TakenIn};
+use crate::policy::{LIMIT_MAX, Limit, Policy, Terms};
 use crate::request::{Admitted, Claim, Heartbeat, OnLimit, Start};
 use crate::stream::{Lease, Playback, Stream, StreamState};
 use crate::time::Timestamp;
@@ -106,6 +106,32 @@ pub(super) fn readmit(
         account.streams.insert(index, stream);
     }
     Readmitted::Entered { place, replaced }
+}
+
+/// Takes in a stream that another service admitted.
+pub(super) fn take_in(
+    account: &mut Account,
+    request: &Start,
+    policy: &Policy,
+    now: Timestamp,
+) -> TakenIn {
+    if account.stream_mut(&request.id).is_some() {
+        return TakenIn::Known;
+    }
+    if let Some(cause) = account.cause_of(&request.id) {
+        return TakenIn::Over(cause.over());
+    }
+    if usize::from(LIMIT_MAX) <= account.streams.len() {
+        return TakenIn::Full;
+    }
+    let limit = if account.is_empty() {
+        policy.limit
+    } else {
+        account.limit
+    };
+    let terms = policy.terms;
+    admit(account, request, &Policy { limit, terms }, Vec::new(), now);
+    TakenIn::Entered
 }
 
 /// The holders that must go for a stream that started before them: the youngest, one more than

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bench;
+mod import_seed;
 mod keys;
 mod serve;
 mod store;
@@ -76,6 +77,9 @@ enum Command {
     /// Make what a store over an engine needs
     #[command(subcommand)]
     Store(store::Command),
+    /// Take in the streams of the service that this one grew from
+    #[command(after_help = import_seed::EXAMPLES)]
+    ImportSeed(Box<import_seed::ImportArgs>),
     /// Make, list or revoke API keys
     #[command(subcommand)]
     Keys(keys::Command),
@@ -194,6 +198,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(args)) => config(&args),
         Some(Command::Streams(command)) => streams::run(&command),
         Some(Command::Store(command)) => store::run(&command),
+        Some(Command::ImportSeed(args)) => import_seed::run(&args),
         Some(Command::Keys(command)) => keys::run(&command),
         Some(Command::Bench(plan)) => bench::run(*plan),
         Some(Command::Openapi) => openapi(),

@@ -47,6 +47,8 @@ use crate::metrics::Metrics;
 pub(crate) use self::extract::RawBody;
 pub(crate) use self::layers::{Entry, Passage};
 pub(crate) use self::openapi::document as openapi_document;
+#[cfg(feature = "cli")]
+pub(crate) use self::seed::as_javascript_writes;
 pub(crate) use self::start_bound::StartBound;
 
 /// How many bytes a request body may have.

@@ -10,8 +10,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use streamgate_core::{
     Admission, Beat, Claim, ContentId, Device, Heartbeat, Limit, Locator, LocatorKey, OnLimit,
-    Place, Policy, Readmitted, Record, Standing, Start, Started, Stopped, Stream, StreamId, Target,
-    Terms, Timestamp, UserId, Which,
+    Place, Policy, Readmitted, Record, Standing, Start, Started, Stopped, Stream, StreamId,
+    TakenIn, Target, Terms, Timestamp, UserId, Which,
 };
 use streamgate_store::{LeaseStore, StoreError, Swap, Versioned, Write};
 
@@ -302,6 +302,25 @@ impl Limiter {
             Standing::Over => false,
             Standing::Unknown => is_admitted || claim().is_some(),
         }
+    }
+
+    /// Takes in a stream that another service admitted, or says what would come of it.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn take_in(
+        &self,
+        call: StartCall,
+        is_trial: bool,
+    ) -> Result<TakenIn, StoreError> {
+        let (at, request, policy) = self.prepare(call);
+        let taken = self.decide(at, |record, now| {
+            let taken = record.take_in(&request, &policy, now);
+            let write = match &taken {
+                TakenIn::Entered if !is_trial => Some(Write::Durable),
+                TakenIn::Entered | TakenIn::Known | TakenIn::Over(_) | TakenIn::Full => None,
+            };
+            (taken, write)
+        });
+        taken.await
     }
 
     /// Ends a stream as silence would, and says whether it had a place.

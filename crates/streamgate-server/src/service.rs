@@ -23,7 +23,22 @@ pub(crate) fn parts(
     draining: CancellationToken,
 ) -> http::Parts {
     let metrics = Arc::new(Metrics::new());
-    let limiter = Limiter::new(limiter::Parts {
+    http::Parts {
+        limiter: limiter(config, kept, Arc::clone(&metrics)),
+        metrics,
+        starts: http::StartBound::new(&config.http),
+        auth,
+        limit: config.limit,
+        plans: config.plans.clone(),
+        seed_terms: seed_terms(config),
+        draining,
+        looks: None,
+    }
+}
+
+/// What decides over a store.
+pub(crate) fn limiter(config: &Config, kept: &Kept, metrics: Arc<Metrics>) -> Limiter {
+    Limiter::new(limiter::Parts {
         store: Arc::clone(&kept.store),
         clock: kept.clock(),
         key: kept.key.clone(),
@@ -32,22 +47,16 @@ pub(crate) fn parts(
             heartbeat: Some(config.heartbeat.interval),
             renew_after: config.heartbeat.renew_after,
         },
-        metrics: Arc::clone(&metrics),
-        on_store_failure: config.on_store_failure,
-    });
-    http::Parts {
-        limiter,
         metrics,
-        starts: http::StartBound::new(&config.http),
-        auth,
-        limit: config.limit,
-        plans: config.plans.clone(),
-        seed_terms: Terms {
-            lease: config.seed.lease,
-            heartbeat: None,
-            renew_after: Duration::ZERO,
-        },
-        draining,
-        looks: None,
+        on_store_failure: config.on_store_failure,
+    })
+}
+
+/// The terms of streams whose clients send no heartbeats.
+pub(crate) fn seed_terms(config: &Config) -> Terms {
+    Terms {
+        lease: config.seed.lease,
+        heartbeat: None,
+        renew_after: Duration::ZERO,
     }
 }

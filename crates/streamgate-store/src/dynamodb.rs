@@ -7,6 +7,7 @@
 //! that was seen or on its own: since a version is never written twice, a write that is sent again
 //! because its answer was lost does the same again.
 
+mod seed_table;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use aws_sdk_dynamodb::{Client, error::BoxError as SdkBoxError};
 use streamgate_core::{Locator, Timestamp};
 use tokio::time::Instant;
 
+pub use self::seed_table::{SeedStream, SeedTable, SeedUser};
 pub use self::table::{Capacity, TableState};
 
 use crate::shared::{CALL_MAX, Gate, Recalled, Writing, versioned};

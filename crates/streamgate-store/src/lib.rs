@@ -29,7 +29,7 @@ pub mod flaky;
 pub mod history;
 
 #[cfg(feature = "dynamodb")]
-pub use dynamodb::{Capacity, DynamoDbStore, TableState};
+pub use dynamodb::{Capacity, DynamoDbStore, SeedStream, SeedTable, SeedUser, TableState};
 #[cfg(feature = "embedded")]
 pub use embedded::{EmbeddedStore, OpenError, Opened};
 pub use memory::MemoryStore;

@@ -52,7 +52,7 @@ enum SeedUser {
 }
 
 /// 1, 1.0 and 1e0 are one number to the seed.
-fn as_javascript_writes(number: &Number) -> String {
+pub(crate) fn as_javascript_writes(number: &Number) -> String {
     /// Below it every whole number is exact (ECMA-262, Number.MAX_SAFE_INTEGER).
     const EXACT_MAX: f64 = 9_007_199_254_740_991.0;
     match number.as_f64() {

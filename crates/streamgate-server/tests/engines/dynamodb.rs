@@ -12,13 +12,13 @@ use crate::support::{Setup, let_pass, run_with};
 
 /// Its clock has whole seconds.
 const CLOCKS_APART: Duration = Duration::from_millis(1100);
-const CREDENTIALS: [(&str, &str); 2] = [
+pub(crate) const CREDENTIALS: [(&str, &str); 2] = [
     ("AWS_ACCESS_KEY_ID", "local"),
     ("AWS_SECRET_ACCESS_KEY", "local"),
 ];
 
 /// Makes a table.
-fn make(engine: &DynamoDbLocal, table: &str) {
+pub(crate) fn make(engine: &DynamoDbLocal, table: &str) {
     let endpoint = engine.endpoint();
     let args = [
         "store",
@@ -33,7 +33,7 @@ fn make(engine: &DynamoDbLocal, table: &str) {
 }
 
 /// A node over a table.
-fn over(endpoint: &str, table: &str) -> Setup {
+pub(crate) fn over(endpoint: &str, table: &str) -> Setup {
     let credentials = CREDENTIALS.map(|(name, value)| format!("{name}={value}"));
     over_redis(endpoint)
         .set("STORE", "dynamodb")

@@ -9,7 +9,7 @@ use streamgate_core::LocatorKey;
 use crate::support::{Client, SOON, Server, Setup, wait_until};
 
 pub(crate) const NODES: usize = 3;
-const KEY: u128 = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff;
+pub(crate) const KEY: u128 = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff;
 
 /// Nodes that can be killed and started again while players talk to them.
 pub(crate) struct Fleet(Vec<Node>);

@@ -28,6 +28,7 @@ mod cluster;
 mod down;
 mod dynamodb;
 mod fleet;
+mod import;
 mod loss;
 mod nodes;
 mod player;

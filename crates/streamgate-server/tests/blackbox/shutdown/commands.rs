@@ -26,14 +26,15 @@ fn help_shows_the_commands_examples_and_exit_codes() {
                streamgate <COMMAND>
 
         Commands:
-          serve    Serve the API (what plain `streamgate` does)
-          config   Print the default configuration or the one that `serve` would use, or check one
-          streams  List or stop a user's streams on a running server
-          store    Make what a store over an engine needs
-          keys     Make, list or revoke API keys
-          bench    Load a server, measure it and check its answers
-          openapi  Print the OpenAPI document
-          help     Print this message or the help of the given subcommand(s)
+          serve        Serve the API (what plain `streamgate` does)
+          config       Print the default configuration or the one that `serve` would use, or check one
+          streams      List or stop a user's streams on a running server
+          store        Make what a store over an engine needs
+          import-seed  Take in the streams of the service that this one grew from
+          keys         Make, list or revoke API keys
+          bench        Load a server, measure it and check its answers
+          openapi      Print the OpenAPI document
+          help         Print this message or the help of the given subcommand(s)
 
         Options:
               --config <FILE>          Read settings from this file [env: STREAMGATE_CONFIG=]

@@ -54,9 +54,9 @@ pub(crate) fn check_with(tools: &Tools, open: u32, asking: u32) -> Result<(), Fa
 }
 
 /// An API key for everything.
-fn key(dir: &str) -> Result<String, Failure> {
+pub(crate) fn key(dir: &str) -> Result<String, Failure> {
     let made = Command::new(BINARY)
-        .args(["keys", "new", "--name", "schemathesis", "--data-dir", dir])
+        .args(["keys", "new", "--name", "checks", "--data-dir", dir])
         .args(["--scope", "play", "--scope", "operate", "--scope", "read"])
         .output()
         .map_err(|error| format!("cannot make an API key: {error}"))?;

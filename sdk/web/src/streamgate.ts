@@ -1,0 +1,273 @@
+/** Keeps a media element within its account's limit of simultaneous streams. */
+
+import { place } from './place.js';
+import { timer } from './timer.js';
+import { backoff, jittered } from './timing.js';
+import type { Handle, Options, State } from './types.js';
+
+export type { Denial, Device, Failure, Handle, Holder, Options, State, Stopped } from './types.js';
+
+/** How long an answer may take. */
+const DEADLINE_MS = 10_000;
+/** How long a media element may be without a source between two: a player that zaps. */
+const ZAP_MS = 2_000;
+
+/** A stream that has a place or asks for one. */
+interface Stream {
+  id: string;
+  replace: string[];
+  isAdmitted?: boolean;
+  /** Its own token, and before there is one, the platform's. */
+  token?: string;
+  bearer?: string;
+  failures: number;
+  isBusy?: boolean;
+  /** Something happened while a request was on its way. */
+  isStale?: boolean;
+  leaseEndsAt: number;
+  deferred?: AbortController;
+  release?: Promise<() => void>;
+}
+
+type FetchLater = (url: string, init: RequestInit) => unknown;
+
+/** 128 random bits. */
+const newId = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (it) => (it + 256).toString(16).slice(1)).join('');
+
+export const attach = (media: HTMLMediaElement, options: Options): Handle => {
+  const { url, userId, getToken, device, strict } = options;
+  let { contentId } = options;
+  const root = url.replace(/\/+$/, '') + '/v1/streams';
+  const ours = place();
+  const detached = new AbortController();
+  let state: State = 'idle';
+  let stream: Stream | undefined;
+  let intervalMs = 20_000;
+  let dueAt = 0;
+  let comesBack = false;
+  let zap: ReturnType<typeof setTimeout>;
+
+  const beats = timer(() => stream && beat(stream));
+
+  const become = (next: State) => {
+    if (next === state) return;
+    state = next;
+    options.onState?.(next);
+  };
+
+  const schedule = (ms: number) => {
+    dueAt = Date.now() + ms;
+    beats.set(ms);
+  };
+
+  const address = (it: Stream, action: string) =>
+    `${root}/${it.id}/${action}?userId=` + encodeURIComponent(userId) + (it.token ? '&t=' + it.token : '');
+
+  // A body without a Content-Type, and no header where the stream has its own token: the browser
+  // asks for no permission first (no preflight).
+  const request = (it: Stream): RequestInit => ({
+    method: 'POST',
+    credentials: 'omit',
+    headers: it.bearer && !it.token ? { Authorization: 'Bearer ' + it.bearer } : {},
+  });
+
+  const sayGoodbye = (it: Stream) => {
+    if ('keepalive' in Request.prototype) {
+      fetch(address(it, 'stop'), { ...request(it), keepalive: true }).catch(() => {});
+    } else {
+      navigator.sendBeacon(address(it, 'stop'));
+    }
+  };
+
+  /** Leaves the stop with the browser, which sends it even if this page crashes. */
+  const defer = (it: Stream) => {
+    it.deferred?.abort();
+    it.deferred = new AbortController();
+    try {
+      (globalThis as { fetchLater?: FetchLater }).fetchLater?.(address(it, 'stop'), {
+        method: 'POST',
+        credentials: 'omit',
+        signal: it.deferred.signal,
+      });
+    } catch {
+      // No quota, or no secure page: the lease will end instead.
+    }
+  };
+
+  /** Forgets the stream, here. */
+  const end = (next: State) => {
+    const ended = stream;
+    stream = undefined;
+    beats.clear();
+    clearTimeout(zap);
+    comesBack = false;
+    ended?.deferred?.abort();
+    ended?.release?.then((release) => release());
+    become(next);
+    return ended;
+  };
+
+  const stop = () => {
+    const ended = end('idle');
+    if (ended) sayGoodbye(ended);
+  };
+
+  const start = async (...replace: string[]) => {
+    if (stream) return;
+    comesBack = false;
+    const it: Stream = (stream = { id: newId(), replace, failures: 0, isBusy: true, leaseEndsAt: 0 });
+    become('starting');
+    const previous = await ours.previous();
+    if (it !== stream) return;
+    if (previous) replace.push(previous);
+    it.release = ours.keep(it.id);
+    it.isBusy = false;
+    beat(it);
+  };
+
+  const send = async (it: Stream): Promise<Response> => {
+    const body = it.isAdmitted
+      ? { state: media.paused ? 'paused' : 'playing', contentId }
+      : { userId, streamId: it.id, device, contentId, replace: it.replace };
+    if (getToken && !it.token) it.bearer ??= await getToken();
+    return fetch(it.isAdmitted ? address(it, 'heartbeat') : root, {
+      ...request(it),
+      body: new Blob([JSON.stringify(body)]),
+      signal: AbortSignal.timeout?.(DEADLINE_MS),
+    });
+  };
+
+  /** Asks for the place, or says that it is still used. */
+  const beat = async (it: Stream) => {
+    if (it.isBusy) {
+      it.isStale = true;
+      return;
+    }
+    it.isBusy = true;
+    it.isStale = false;
+    // Pushed on if the request never ends: the deadline of a request may be missing.
+    schedule(intervalMs + DEADLINE_MS);
+    let sentAt = Date.now();
+    let answer: Response | undefined;
+    let body;
+    try {
+      answer = await send(it);
+      if (answer.status === 401 && getToken) {
+        it.token = it.bearer = undefined;
+        sentAt = Date.now();
+        answer = await send(it);
+      }
+      body = await answer.json();
+    } catch {
+      // No answer, or none of ours.
+    }
+    it.isBusy = false;
+    take(it, answer, body || {}, sentAt);
+  };
+
+  const take = (it: Stream, answer: Response | undefined, body: any, sentAt: number) => {
+    const status = answer?.status || 0;
+    const isOver = it !== stream;
+    const { code, heartbeat } = body;
+    if (answer?.ok && heartbeat) {
+      const isNew = body.token || !it.isAdmitted;
+      it.isAdmitted = true;
+      it.token = body.token || it.token;
+      // Its stop came before there was a token to prove that it is ours.
+      if (isOver) return sayGoodbye(it);
+      it.failures = 0;
+      it.leaseEndsAt = sentAt + heartbeat.leaseSeconds * 1000;
+      intervalMs = heartbeat.intervalSeconds * 1000;
+      if (isNew) defer(it);
+      schedule(it.isStale ? 0 : jittered(intervalMs));
+      become('live');
+    } else if (isOver) {
+      // Nobody waits for it any more.
+    } else if (status === 409 || body.holders) {
+      end('denied');
+      media.pause();
+      const { limit, holders = [], retryAfterSeconds } = body;
+      options.onDenied?.({ limit, holders, retryAfterSeconds, takeOver });
+    } else if (status === 403 || (status === 410 && code !== 'stream-expired')) {
+      end('stopped');
+      media.pause();
+      options.onStopped?.({ code, by: body.by });
+    } else if (it.isAdmitted && (status === 404 || status === 410)) {
+      end('starting');
+      start();
+    } else {
+      options.onError?.({ status, code, detail: body.detail });
+      const left = it.leaseEndsAt - Date.now();
+      if (strict && left <= 0) {
+        end('stopped');
+        media.pause();
+        options.onStopped?.({ code: 'unreachable' });
+        return;
+      }
+      const wait = it.isStale ? 0 : backoff(++it.failures, answer?.headers.get('retry-after'));
+      schedule(strict ? Math.min(wait, left) : wait);
+      become('retrying');
+    }
+  };
+
+  const takeOver = (...streamIds: string[]) => {
+    start(...streamIds);
+    media.play().catch(() => {});
+  };
+
+  const now = () => stream && beat(stream);
+  /** The machine slept, or the timer did: whoever notices it first. */
+  const wake = () => dueAt + intervalMs < Date.now() && now();
+  const leave = () => {
+    if (!stream) return;
+    ours.leave(stream.id);
+    stop();
+    comesBack = true;
+  };
+  const comeBack = () => comesBack && start();
+
+  const on = (target: EventTarget, names: string, call: () => unknown) => {
+    for (const name of names.split(' ')) {
+      target.addEventListener(name, call, { signal: detached.signal });
+    }
+  };
+  on(media, 'play', () => (stream ? now() : start()));
+  on(media, 'pause loadstart', now);
+  on(media, 'timeupdate', wake);
+  on(media, 'ended error', stop);
+  on(media, 'emptied', () => {
+    clearTimeout(zap);
+    zap = setTimeout(() => media.networkState === 0 && stop(), ZAP_MS);
+  });
+  on(window, 'pagehide', leave);
+  on(window, 'pageshow', comeBack);
+  on(window, 'online', now);
+  on(document, 'freeze', leave);
+  on(document, 'resume', comeBack);
+  on(document, 'visibilitychange', wake);
+  if (!media.paused) start();
+
+  return {
+    get state() {
+      return state;
+    },
+    get streamId() {
+      return stream?.id;
+    },
+    get leaseEndsAt() {
+      return stream?.leaseEndsAt || undefined;
+    },
+    setContent(next) {
+      contentId = next;
+      now();
+    },
+    takeOver,
+    stop,
+    detach() {
+      stop();
+      detached.abort();
+      ours.free();
+    },
+  };
+};

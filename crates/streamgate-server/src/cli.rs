@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bench;
+mod demo;
 mod import_seed;
 mod keys;
 mod serve;
@@ -33,6 +34,7 @@ const BAD_DATA_DIRECTORY: u8 = 74;
 const EXAMPLES: &str = "\
 Examples:
   streamgate                                   serve on 127.0.0.1:8080, data in ./streamgate-data
+  streamgate demo                              see what it does, in a browser
   streamgate serve --listen 127.0.0.1:9000 --data-dir /var/lib/streamgate
   streamgate serve --config streamgate.toml    see `streamgate config` for all settings
   streamgate config --check streamgate.toml    report every mistake with its line
@@ -66,6 +68,9 @@ enum Command {
     /// Serve the API (what plain `streamgate` does)
     #[command(after_help = "Example:\n  streamgate serve --listen 127.0.0.1:9000 --store memory")]
     Serve(ServeArgs),
+    /// Serve the API with a page that shows what it does
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(demo::DemoArgs),
     /// Print the default configuration or the one that `serve` would use, or check one
     #[command(
         after_help = "Examples:\n  streamgate config > streamgate.toml\n  streamgate config --check streamgate.toml\n  streamgate config --show --config streamgate.toml --listen 127.0.0.1:9000"
@@ -195,6 +200,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         None => serve::serve(&cli.serve),
         Some(Command::Serve(args)) => serve::serve(&args),
+        Some(Command::Demo(args)) => demo::demo(&args),
         Some(Command::Config(args)) => config(&args),
         Some(Command::Streams(command)) => streams::run(&command),
         Some(Command::Store(command)) => store::run(&command),

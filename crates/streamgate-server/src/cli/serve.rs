@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context;
+use axum::Router;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,11 +28,16 @@ pub(super) fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-    runtime.block_on(run(&config))
+    block_on(&config, None)
 }
 
-async fn run(config: &Config) -> anyhow::Result<()> {
+/// Serves until a signal comes, and beside the API the pages of the demo, if there are any.
+pub(super) fn block_on(config: &Config, demo: Option<Router>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+    runtime.block_on(run(config, demo))
+}
+
+async fn run(config: &Config, demo: Option<Router>) -> anyhow::Result<()> {
     let draining = CancellationToken::new();
     // Signals first: a stop during a long start is a stop.
     TaskTracker::new().spawn(follow_signals(draining.clone())?);
@@ -62,10 +68,10 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         let following = ending.clone();
         tasks.spawn(async move { tls.follow(following).await });
     }
-    greet(config, address)?;
+    greet(config, address, demo.is_some())?;
     listener::serve(
         listener,
-        http::router(&api, &config.http, &config.cors_origins),
+        http::router(&api, &config.http, &config.cors_origins).merge(demo.unwrap_or_default()),
         tls,
         &config.http,
         draining,
@@ -122,7 +128,7 @@ fn end_at_once() -> ! {
     std::process::exit(EXIT_AT_ONCE)
 }
 
-fn greet(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
+fn greet(config: &Config, address: SocketAddr, is_demo: bool) -> anyhow::Result<()> {
     let keeps = match config.store {
         StoreKind::Embedded => format!("data in {}", config.data_dir.display()),
         StoreKind::Memory => "data in memory only".to_owned(),
@@ -137,10 +143,15 @@ fn greet(config: &Config, address: SocketAddr) -> anyhow::Result<()> {
         AuthMode::None => "",
         AuthMode::Required => "-H 'Authorization: Bearer API_KEY' ",
     };
+    let demo = if is_demo {
+        format!("Demo: open {scheme}://{address}/demo/ in a browser; Ctrl-C ends it\n")
+    } else {
+        String::new()
+    };
     print(&format!(
         "streamgate {version} listens on {scheme}://{address}, {keeps}\n\
          Try:  curl {credential}-H 'Content-Type: application/json' -d '{{\"userId\":\"123456789\"}}' {scheme}://{address}/v1/streams\n\
-         Docs: {scheme}://{address}/docs\n",
+         Docs: {scheme}://{address}/docs\n{demo}",
         version = env!("CARGO_PKG_VERSION"),
     ))
 }

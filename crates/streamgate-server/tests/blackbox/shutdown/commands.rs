@@ -27,6 +27,7 @@ fn help_shows_the_commands_examples_and_exit_codes() {
 
         Commands:
           serve        Serve the API (what plain `streamgate` does)
+          demo         Serve the API with a page that shows what it does
           config       Print the default configuration or the one that `serve` would use, or check one
           streams      List or stop a user's streams on a running server
           store        Make what a store over an engine needs
@@ -55,6 +56,7 @@ fn help_shows_the_commands_examples_and_exit_codes() {
 
         Examples:
           streamgate                                   serve on 127.0.0.1:8080, data in ./streamgate-data
+          streamgate demo                              see what it does, in a browser
           streamgate serve --listen 127.0.0.1:9000 --data-dir /var/lib/streamgate
           streamgate serve --config streamgate.toml    see `streamgate config` for all settings
           streamgate config --check streamgate.toml    report every mistake with its line

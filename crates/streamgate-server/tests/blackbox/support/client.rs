@@ -156,7 +156,7 @@ impl Call<'_> {
         Ok(Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,
-            body: body.read_to_string()?,
+            body: String::from_utf8_lossy(&body.read_to_vec()?).into_owned(),
         })
     }
 }

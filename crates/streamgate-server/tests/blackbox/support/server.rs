@@ -27,6 +27,7 @@ pub(crate) struct Setup {
     args: Vec<String>,
     settings: Vec<(String, String)>,
     listen: String,
+    is_demo: bool,
 }
 
 impl Setup {
@@ -38,6 +39,15 @@ impl Setup {
             args: Vec::new(),
             settings: Vec::new(),
             listen: "127.0.0.1:0".into(),
+            is_demo: false,
+        }
+    }
+
+    /// `streamgate demo`, which takes no settings.
+    pub(crate) fn demo() -> Self {
+        Self {
+            is_demo: true,
+            ..Self::new()
         }
     }
 
@@ -71,10 +81,14 @@ impl Setup {
         let program = self.wrapper.iter().map(String::as_str).chain([BINARY]);
         let program: Vec<&str> = program.collect();
         let mut command = bare(program[0]);
+        command.args(&program[1..]);
+        if self.is_demo {
+            command.args(["demo", "--listen", &self.listen]);
+        } else {
+            command.args(["serve", "--listen", &self.listen, "--data-dir"]);
+            command.arg(self.data_dir());
+        }
         command
-            .args(&program[1..])
-            .args(["serve", "--listen", &self.listen, "--data-dir"])
-            .arg(self.data_dir())
             .args(&self.args)
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .current_dir(self.home.path());

@@ -25,6 +25,11 @@ def build():
         _run(command)
 
 
+def build_function():
+    """Builds the function for AWS Lambda."""
+    _run(["cargo", "build", "--release", "--locked", "-p", "streamgate-lambda"])
+
+
 def install_peers():
     """Node, Redis and the packages of bench/peers, as far as they are missing."""
     for program, package in (("node", "nodejs"), ("npm", "npm"), ("redis-server", "redis-server")):

@@ -3,6 +3,7 @@
 
 mod badinput;
 mod bench;
+mod cmcd;
 mod crash;
 mod floods;
 mod guarantees;

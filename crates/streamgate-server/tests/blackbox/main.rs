@@ -6,6 +6,7 @@ mod bench;
 mod cmcd;
 mod crash;
 mod floods;
+mod gateways;
 mod guarantees;
 mod history;
 mod leaving;

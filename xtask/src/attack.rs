@@ -9,7 +9,8 @@ use crate::{Failure, cargo, run, say};
 
 const CARGO_FUZZ: (&str, &str) = ("cargo-fuzz", "0.13.2");
 /// The targets in `fuzz/fuzz_targets`.
-const TARGETS: [&str; 5] = [
+const TARGETS: [&str; 6] = [
+    "cmcd",
     "record",
     "stream_token",
     "platform_token",

@@ -30,7 +30,7 @@ Steps, in their order:
   aws      the templates of deploy/aws
 
 Whatever a step needs is installed first: Debian packages by apt-get (as root), Python tools,
-cargo-deny, DynamoDB Local and tools for AWS into ~/.cache/streamgate, once per version.
+cargo-deny, DynamoDB Local, Envoy and tools for AWS into ~/.cache/streamgate, once per version.
 ";
 
 /// How long an attack fuzzes each target unless it is said.
@@ -99,6 +99,7 @@ const STEPS: [Step; 9] = [
             tools.debian("python3", "python3")?;
             tools.debian("faketime", "faketime")?;
             tools.engines()?;
+            tools.gateways()?;
             tools.aws("sam")?;
             cargo(&["test", "--workspace"])?;
             let unittest = [

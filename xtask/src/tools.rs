@@ -11,8 +11,13 @@ const PYTHON_TOOLS: [&str; 2] = ["schemathesis==4.32.5", "typos==1.52.0"];
 /// What brings Lambda's emulator and checks templates. The tests of the function look for it below
 /// a name that begins with `aws-`.
 const AWS_TOOLS: [&str; 1] = ["aws-sam-cli==1.170.0"];
+/// What brings Envoy, 1.39. The tests of the gateways look for it below a name that begins with
+/// `gateways-`.
+const GATEWAY_TOOLS: [&str; 1] = ["pyvoy==1.3.0"];
 /// What checks serverless.yml: the Serverless Framework 3, as others go on with it.
 const SERVERLESS: (&str, &str) = ("osls", "4.3.1");
+/// Where Debian's package puts nginx, which root alone may have in its path.
+const NGINX: &str = "/usr/sbin/nginx";
 const DENY: &str = "0.20.2";
 /// What runs collections of Postman.
 const NEWMAN: (&str, &str) = ("newman", "6.2.2");
@@ -116,6 +121,15 @@ impl Tools {
     pub(crate) fn newman(&self) -> Result<PathBuf, Failure> {
         let root = self.npm(NEWMAN.0, NEWMAN.1)?;
         Ok(root.join("node_modules/.bin").join(NEWMAN.0))
+    }
+
+    /// The gateways that the tests put in front of the service: nginx and Envoy.
+    pub(crate) fn gateways(&self) -> Result<(), Failure> {
+        if !fs::exists(NGINX).is_ok_and(|is_there| is_there) {
+            self.install_debian("nginx")?;
+        }
+        self.python_of("gateways", &GATEWAY_TOOLS, "envoy")
+            .map(drop)
     }
 
     /// A tool for AWS.

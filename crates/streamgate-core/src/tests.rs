@@ -183,7 +183,9 @@ impl Play {
                 let taken = self.record.take_in(&request, &policy, now);
                 match taken {
                     TakenIn::Over(over) => format!("over: {over:?}"),
-                    other => format!("{other:?}").to_lowercase(),
+                    TakenIn::Entered => String::from("entered"),
+                    TakenIn::Known => String::from("known"),
+                    TakenIn::Full => String::from("full"),
                 }
             }
             "!" if name == "*" => names(&self.record.evict(&user, Which::All, now)),

@@ -91,6 +91,24 @@ pub fn request(bytes: &[u8]) {
     });
 }
 
+/// Whatever a player reports, it is answered 204, with nothing in it.
+pub fn cmcd(bytes: &[u8]) {
+    let report = Request::post(&WORLD.reports)
+        .header("content-type", "application/cmcd")
+        .body(Body::from(bytes.to_vec()))
+        .expect("it is a request");
+    WORLD.runtime.block_on(async {
+        let Ok(answer) = WORLD.router.clone().oneshot(report).await;
+        assert_eq!(answer.status(), 204);
+        let body = answer.into_body().collect().await.expect("a body");
+        assert!(body.to_bytes().is_empty());
+    });
+    // A gateway's viewers write what is read of a request.
+    if let Ok(query) = std::str::from_utf8(bytes) {
+        drop(crate::cmcd::stream_of_query(query));
+    }
+}
+
 /// A file is a configuration, and what is shown of it is the same one; or its mistakes are told.
 pub fn configuration(bytes: &[u8]) {
     let load = |text: &str| {
@@ -118,8 +136,9 @@ struct World {
     auth: Arc<Auth>,
     players: Players,
     clock: Arc<dyn Clock>,
-    /// A token of ours.
+    /// A token of ours, and where its stream's player reports.
     token: String,
+    reports: String,
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(World::new);
@@ -163,7 +182,10 @@ impl World {
             .build();
         let runtime = runtime.expect("a runtime");
         let router = router(&api, &config.http, &[]);
-        let token = runtime.block_on(a_token(&router));
+        let started = runtime.block_on(started(&router));
+        let text = |field: &str| started.pointer(field).and_then(|it| it.as_str());
+        let token = text("/token").expect("a token").to_owned();
+        let reports = text("/cmcd/url").expect("a path").to_owned();
         let secret = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(secret.path(), [b'x'; 32]).expect("it is written");
         config.jwt.issuer = Some("issuer".into());
@@ -177,18 +199,18 @@ impl World {
             players: players.expect("there is a source"),
             clock,
             token,
+            reports,
         }
     }
 }
 
-async fn a_token(router: &Router) -> String {
+async fn started(router: &Router) -> serde_json::Value {
     let start = Request::post("/v1/streams")
         .body(Body::from(r#"{"userId":"u"}"#))
         .expect("it is a request");
     let Ok(answer) = router.clone().oneshot(start).await;
     let body = answer.into_body().collect().await.expect("a body");
-    let body: serde_json::Value = serde_json::from_slice(&body.to_bytes()).expect("JSON");
-    body["token"].as_str().expect("a token").to_owned()
+    serde_json::from_slice(&body.to_bytes()).expect("JSON")
 }
 
 #[cfg(test)]
@@ -264,6 +286,11 @@ mod tests {
     #[test]
     fn every_body_is_answered_as_documented() {
         fuzz("request", super::request);
+    }
+
+    #[test]
+    fn every_report_is_answered_204() {
+        fuzz("cmcd", super::cmcd);
     }
 
     #[test]

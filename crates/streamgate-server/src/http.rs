@@ -149,12 +149,12 @@ pub(crate) fn router(api: &Api, config: &HttpConfig, origins: &[HeaderValue]) ->
     let reports = passage.guard(Entry::Bounded, reports().into());
     let reported = map_response_with_state(api.clone(), cmcd::always_received);
     let others = Router::from(system())
-        .merge(Router::from(gateways()))
         .merge(openapi::routes())
         .fallback(async || Problem::not_found());
     let router = passage
         .guard(Entry::Start, starts().into())
         .merge(passage.guard(Entry::Bounded, streams().into()))
+        .merge(passage.guard(Entry::Gateway, gateways().into()))
         .merge(reports.layer(reported))
         .merge(seed.layer(map_response(seed::envelope)))
         .merge(passage.guard(Entry::Always, others))

@@ -27,7 +27,7 @@ const USERS: [u8; 2] = [1, 2];
 const MEMORY_MS: u64 = 600_000;
 
 /// Every kind of answer that a run must have seen, or it proves nothing.
-const KINDS: [&str; 26] = [
+const KINDS: [&str; 28] = [
     "admitted",
     "admitted by the device's own",
     "admitted by choice",
@@ -44,6 +44,8 @@ const KINDS: [&str; 26] = [
     "nobody to evict",
     "nobody to expire",
     "noted",
+    "lapsed",
+    "nobody to lapse",
     "over: evicted",
     "over: expired",
     "over: replaced",
@@ -112,7 +114,7 @@ impl History {
 
         // Where both users have the id, only together with a user is it clear.
         let is_unique = match &step.op {
-            Op::Heartbeat { user, id, .. } | Op::Stop { user, id } => {
+            Op::Heartbeat { user, id, .. } | Op::Stop { user, id } | Op::Lapse { user, id } => {
                 let knows = |user| self.model.knows(user, *id, self.now);
                 knows(*user) && !USERS.iter().all(|user| knows(*user))
             }
@@ -153,6 +155,7 @@ impl History {
             Op::Start(Ask { user, .. })
             | Op::Heartbeat { user, .. }
             | Op::Stop { user, .. }
+            | Op::Lapse { user, .. }
             | Op::EvictOne { user, .. }
             | Op::EvictAll { user } => Some(*user),
             Op::Look | Op::Restart => None,
@@ -332,6 +335,8 @@ impl History {
             Answer::Forgone => "forgone",
             Answer::Already => "already",
             Answer::Noted => "noted",
+            Answer::Lapsed(None) => "nobody to lapse",
+            Answer::Lapsed(Some(_)) => "lapsed",
             Answer::Evicted(ids) if ids.is_empty() => "nobody to evict",
             Answer::Evicted(_) => "evicted",
             Answer::Expired(0) => "nobody to expire",

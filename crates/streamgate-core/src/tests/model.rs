@@ -67,6 +67,7 @@ impl Model {
                 content,
             } => self.heartbeat(*user, *id, *paused, *content, now),
             Op::Stop { user, id } => self.stop(*user, *id, now),
+            Op::Lapse { user, id } => self.lapse(*user, *id, now),
             Op::EvictOne { user, id } => self.evict(*user, |one| one == *id, now),
             Op::EvictAll { user } => self.evict(*user, |_| true, now),
             Op::Look => Answer::Expired(self.expired_since_last_look(now)),
@@ -246,6 +247,7 @@ impl Model {
             }
         }
         let life = &mut self.lives[i];
+        life.end = None;
         life.stream.heard = now;
         life.stream.expires = now + HEARTBEAT_LEASE;
         life.patience = Some(HEARTBEAT_PATIENCE);
@@ -282,12 +284,21 @@ impl Model {
         if self.lives[i].is_live(now) {
             self.lives[i].end = Some((Why::Stopped, now + MEMORY));
             Answer::Ended(id)
-        } else if self.lives[i].end.is_none() {
+        } else if self.lives[i].over(now) == Some(Why::Expired) {
             self.give_up(i, Why::Stopped, now);
             Answer::Forgone
         } else {
             Answer::Already
         }
+    }
+
+    fn lapse(&mut self, user: u8, id: u8, now: u64) -> Answer {
+        let live = self.live_indices(user, now);
+        let live = live.into_iter().find(|i| self.lives[*i].stream.id == id);
+        if let Some(i) = live {
+            self.lives[i].end = Some((Why::Expired, now + MEMORY));
+        }
+        Answer::Lapsed(live.map(|_| id))
     }
 
     fn evict(&mut self, user: u8, is_meant: impl Fn(u8) -> bool, now: u64) -> Answer {

@@ -404,11 +404,11 @@ impl FromRequestParts<Api> for Questioned {
 }
 
 /// A player's own token says which stream is meant. Without one it is whatever stream is named,
-/// for those who may know. What the query of a request has as `t` may be anything: only a good
-/// token is one.
+/// for those who may know. What a viewer's request has in `Authorization` or as `t` may be meant
+/// for somebody else: only a good token is one.
 async fn questioned(parts: &mut Parts, api: &Api) -> Result<Questioned, Problem> {
     let named = stream_named(parts);
-    let in_header = token_header(&parts.headers)?;
+    let in_header = token_header(&parts.headers).ok().flatten();
     let in_query = token_parameter(parts.uri.query().unwrap_or_default());
     let proofs = [in_header, in_query].map(|token| token.and_then(|it| proof(api, it).ok()));
     let caller = match proofs {

@@ -51,6 +51,8 @@ struct Shared {
 pub(crate) enum Entry {
     /// However busy the service is: probes and metrics.
     Always,
+    /// The same, where the answer is about a stream: what gateways ask.
+    Gateway,
     /// While there is room for requests.
     Bounded,
     /// While there is room for starts, too, if it is a POST.
@@ -104,12 +106,15 @@ impl Passage {
 
     /// Answers in time, whatever the request waits for. What it has set going may still happen.
     async fn answer(&self, entry: Entry, request: Request, next: Next) -> Response {
-        if entry == Entry::Always {
-            return caught(request, next).await;
-        }
-        let answer = self.admit(entry, request, next);
-        let answered = tokio::time::timeout(self.shared.deadline, answer).await;
-        let mut response = answered.unwrap_or_else(|_elapsed| Problem::too_late().into_response());
+        let mut response = match entry {
+            Entry::Always => return caught(request, next).await,
+            Entry::Gateway => caught(request, next).await,
+            Entry::Bounded | Entry::Start => {
+                let answer = self.admit(entry, request, next);
+                let answered = tokio::time::timeout(self.shared.deadline, answer).await;
+                answered.unwrap_or_else(|_elapsed| Problem::too_late().into_response())
+            }
+        };
         // Every answer about a stream is true for a moment only.
         response
             .headers_mut()

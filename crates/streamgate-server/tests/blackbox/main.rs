@@ -3,9 +3,11 @@
 
 mod badinput;
 mod bench;
+mod cmcd;
 mod crash;
 mod demo;
 mod floods;
+mod gateways;
 mod guarantees;
 mod history;
 mod leaving;

@@ -35,6 +35,7 @@ fn a_start_is_answered_with_its_terms() {
         ratelimit: "streams";r=2;t=<seconds>
         {
           active: 1
+          cmcd: {"intervalSeconds":20,"sid":"<id 1>","url":"/v1/cmcd?t=<token>"}
           expiresAt: "<time>"
           heartbeat: {"intervalSeconds":20,"leaseSeconds":90}
           limit: 3
@@ -58,6 +59,7 @@ fn a_start_is_answered_with_its_terms() {
         ratelimit: "streams";r=0;t=<seconds>
         {
           active: 3
+          cmcd: {"intervalSeconds":20,"sid":"<id 2>","url":"/v1/cmcd?t=<token>"}
           expiresAt: "<time>"
           heartbeat: {"intervalSeconds":20,"leaseSeconds":90}
           limit: 3
@@ -143,16 +145,17 @@ fn a_viewer_chooses_what_ends_for_the_new_stream() {
         201
         {
           active: 3
+          cmcd: {"intervalSeconds":20,"sid":"<id 1>","url":"/v1/cmcd?t=<token>"}
           expiresAt: "<time>"
           heartbeat: {"intervalSeconds":20,"leaseSeconds":90}
           limit: 3
           replaced: [
-            "<id 1>"
+            "<id 2>"
           ]
           resumed: false
           startedAt: "<time>"
           state: "live"
-          streamId: "<id 2>"
+          streamId: "<id 1>"
           token: "<token>"
           userId: "123456789"
         }
@@ -164,7 +167,7 @@ fn a_viewer_chooses_what_ends_for_the_new_stream() {
         content-type: application/problem+json
         cache-control: no-store
         {
-          by: "<id 2>"
+          by: "<id 1>"
           code: "stream-replaced"
           detail: "start again with a new streamId to go on"
           status: 410

@@ -93,6 +93,15 @@ pub(super) fn apply(record: &mut Record, op: &Op, is_named: bool, step: u64, now
             };
             stopped(record.stop(target, now))
         }
+        Op::Lapse { user, id } => {
+            let (user, id) = (owner(*user), name(*id));
+            let target = Target {
+                user: is_named.then_some(&user),
+                id: &id,
+            };
+            let lapsed = record.lapse(target, now);
+            Answer::Lapsed(lapsed.map(|stream| number(&stream.id)))
+        }
         Op::EvictOne { user, id } => {
             let ended = record.evict(&owner(*user), Which::One(&name(*id)), now);
             Answer::Evicted(numbers(ended.iter().map(|stream| &stream.id)))

@@ -76,6 +76,7 @@ fn op() -> impl Strategy<Value = Op> {
         14 => ask().prop_map(Op::Start),
         8 => beat.prop_map(|(user, id, paused, content)| Op::Heartbeat { user, id, paused, content }),
         2 => (user(), 0..5_u8).prop_map(|(user, id)| Op::Stop { user, id }),
+        2 => (user(), 0..5_u8).prop_map(|(user, id)| Op::Lapse { user, id }),
         1 => (user(), 0..5_u8).prop_map(|(user, id)| Op::EvictOne { user, id }),
         1 => user().prop_map(|user| Op::EvictAll { user }),
         1 => Just(Op::Look),

@@ -16,6 +16,10 @@ pub(in crate::tests) enum Op {
         user: u8,
         id: u8,
     },
+    Lapse {
+        user: u8,
+        id: u8,
+    },
     EvictOne {
         user: u8,
         id: u8,
@@ -58,6 +62,7 @@ pub(in crate::tests) enum Answer {
     Forgone,
     Already,
     Noted,
+    Lapsed(Option<u8>),
     Evicted(Vec<u8>),
     Expired(usize),
     Restarted,

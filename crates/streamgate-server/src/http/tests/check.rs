@@ -152,13 +152,16 @@ async fn while_the_store_is_away_what_was_seen_there_last_is_answered() {
 async fn whatever_is_asked_is_answered_200_401_or_403() {
     let world = World::new();
     let (id, _) = minted(&world).await;
+    let basic = [("authorization", "Basic YTpi"), ("stream-id", id.as_str())];
+    let answer = world.send(asked("GET /v1/check/a.ts?t=10", &basic)).await;
+    assert_eq!(answer.status(), 200, "it is meant for somebody else");
     let headers: [&[(&str, &str)]; 8] = [
         &[],
         &[("stream-id", &id)],
         &[("stream-id", "not one of ours")],
         &[("stream-id", &id), ("stream-id", "another")],
         &[("cmcd-session", "sid=\"")],
-        &[("authorization", "Basic YTpi"), ("stream-id", &id)],
+        &basic,
         &[("authorization", "Bearer a"), ("authorization", "Bearer b")],
         &[("x-original-uri", "%ff?CMCD=%ff")],
     ];
@@ -182,7 +185,9 @@ async fn whatever_is_asked_is_answered_200_401_or_403() {
                 }
                 for headers in headers {
                     let asked = asked(&format!("{method} {path}"), headers);
-                    let status = world.send(asked).await.status().as_u16();
+                    let answer = world.send(asked).await;
+                    assert_eq!(answer.headers()["cache-control"], "no-store");
+                    let status = answer.status().as_u16();
                     let is_taken = [200, 401, 403].contains(&status);
                     assert!(is_taken, "{status}: {method} {path} {headers:?}");
                 }

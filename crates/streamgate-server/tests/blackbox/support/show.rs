@@ -76,6 +76,10 @@ impl Names {
                         *field = Value::from("<seconds>");
                     } else if name == "token" {
                         *field = Value::from("<token>");
+                    } else if name == "url" {
+                        let url = field.as_str().unwrap_or_default();
+                        let (path, _) = url.split_once("?t=").expect("it has a token");
+                        *field = Value::from(format!("{path}?t=<token>"));
                     } else {
                         self.settle(field);
                     }

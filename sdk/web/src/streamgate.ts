@@ -195,7 +195,7 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
       options.onStopped?.({ code, by: body.by });
     } else if (it.isAdmitted && (status === 404 || status === 410)) {
       end('starting');
-      start();
+      start(it.id);
     } else {
       options.onError?.({ status, code, detail: body.detail });
       const left = it.leaseEndsAt - Date.now();

@@ -61,11 +61,10 @@ export const bare = async (): Promise<Bare> => {
       return { evaluate, send: (method, params) => send(method, params, sessionId) };
     },
     async close() {
-      if (child.exitCode === null) {
-        child.kill('SIGKILL');
-        await once(child, 'exit');
-      }
-      rmSync(home, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+      const ended = once(child, 'exit');
+      await send('Browser.close');
+      await ended;
+      rmSync(home, { recursive: true, force: true, maxRetries: 9, retryDelay: 100 });
     },
   };
 };

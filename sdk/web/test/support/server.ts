@@ -11,7 +11,7 @@ import type { Holder } from '../../src/types.js';
 import { until } from './until.js';
 
 const REPOSITORY = fileURLToPath(new URL('../../../../', import.meta.url));
-const BINARY = resolve(REPOSITORY, process.env.STREAMGATE_BINARY ?? 'target/debug/streamgate');
+const BINARY = resolve(REPOSITORY, process.env.CARGO_TARGET_DIR ?? 'target', 'debug/streamgate');
 
 /** As short as the service allows. */
 export const INTERVAL_SECONDS = 5;
@@ -84,6 +84,7 @@ export const server = async (settings: Record<string, string> = {}): Promise<Ser
         },
         stdio: ['ignore', 'ignore', 'inherit'],
       });
+      await once(started, 'spawn');
       child = started;
       await until(`${BINARY} is ready`, async () => {
         if (started.exitCode !== null) throw new Error(`${BINARY} ended with ${started.exitCode}`);

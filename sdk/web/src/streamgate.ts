@@ -26,6 +26,7 @@ interface Stream {
   isStale?: boolean;
   leaseEndsAt: number;
   deferred?: AbortController;
+  news?: EventSource;
   release?: Promise<() => void>;
 }
 
@@ -46,6 +47,7 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
   let intervalMs = 20_000;
   let dueAt = 0;
   let comesBack = false;
+  let isDeaf = options.events === false || !globalThis.EventSource;
   let zap: ReturnType<typeof setTimeout>;
 
   const beats = timer(() => stream && beat(stream));
@@ -95,6 +97,24 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
     }
   };
 
+  /** Hears at once how the stream ends; without it, the next heartbeat does. */
+  const listen = (it: Stream) => {
+    if (isDeaf || (it.news && it.news.readyState < 2)) return;
+    let isOpen = false;
+    const news = (it.news = new EventSource(address(it, 'events')));
+    news.onopen = () => (isOpen = true);
+    // Left to itself it would come back every few seconds, whatever happened to the server: the
+    // next heartbeat that is answered opens it again, unless there never was anything to hear.
+    news.onerror = () => {
+      isDeaf ||= !isOpen && news.readyState === 2;
+      news.close();
+    };
+    news.addEventListener('ended', () => {
+      news.close();
+      if (it === stream) beat(it);
+    });
+  };
+
   /** Forgets the stream, here. */
   const end = (next: State) => {
     const ended = stream;
@@ -103,6 +123,7 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
     clearTimeout(zap);
     comesBack = false;
     ended?.deferred?.abort();
+    ended?.news?.close();
     ended?.release?.then((release) => release());
     become(next);
     return ended;
@@ -180,6 +201,7 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
       it.leaseEndsAt = sentAt + heartbeat.leaseSeconds * 1000;
       intervalMs = heartbeat.intervalSeconds * 1000;
       if (isNew) defer(it);
+      listen(it);
       schedule(it.isStale ? 0 : jittered(intervalMs));
       become('live');
     } else if (isOver) {

@@ -129,6 +129,11 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
     return ended;
   };
 
+  const refuse = (next: State) => {
+    media.pause();
+    end(next);
+  };
+
   const stop = () => {
     const ended = end('idle');
     if (ended) sayGoodbye(ended);
@@ -152,10 +157,11 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
       ? { state: media.paused ? 'paused' : 'playing', contentId }
       : { userId, streamId: it.id, device, contentId, replace: it.replace };
     if (getToken && !it.token) it.bearer ??= await getToken();
+    const left = strict ? it.leaseEndsAt - Date.now() : 0;
     return fetch(it.isAdmitted ? address(it, 'heartbeat') : root, {
       ...request(it),
       body: new Blob([JSON.stringify(body)]),
-      signal: AbortSignal.timeout?.(DEADLINE_MS),
+      signal: AbortSignal.timeout?.(0 < left ? Math.min(left, DEADLINE_MS) : DEADLINE_MS),
     });
   };
 
@@ -207,29 +213,23 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
     } else if (isOver) {
       // Nobody waits for it any more.
     } else if (status === 409 || body.holders) {
-      end('denied');
-      media.pause();
+      refuse('denied');
       const { limit, holders = [], retryAfterSeconds } = body;
       options.onDenied?.({ limit, holders, retryAfterSeconds, takeOver });
     } else if (status === 403 || (status === 410 && code !== 'stream-expired')) {
-      end('stopped');
-      media.pause();
+      refuse('stopped');
       options.onStopped?.({ code, by: body.by });
     } else if (it.isAdmitted && (status === 404 || status === 410)) {
       end('starting');
       start(it.id);
+    } else if (strict && it.leaseEndsAt <= Date.now()) {
+      refuse('stopped');
+      options.onStopped?.({ code: 'unreachable' });
     } else {
-      options.onError?.({ status, code, detail: body.detail });
-      const left = it.leaseEndsAt - Date.now();
-      if (strict && left <= 0) {
-        end('stopped');
-        media.pause();
-        options.onStopped?.({ code: 'unreachable' });
-        return;
-      }
       const wait = it.isStale ? 0 : backoff(++it.failures, answer?.headers.get('retry-after'));
-      schedule(strict ? Math.min(wait, left) : wait);
+      schedule(strict ? Math.min(wait, it.leaseEndsAt - Date.now()) : wait);
       become('retrying');
+      options.onError?.({ status, code, detail: body.detail });
     }
   };
 

@@ -116,7 +116,7 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
   };
 
   /** Forgets the stream, here. */
-  const end = (next: State) => {
+  const end = () => {
     const ended = stream;
     stream = undefined;
     beats.clear();
@@ -125,18 +125,19 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
     ended?.deferred?.abort();
     ended?.news?.close();
     ended?.release?.then((release) => release());
-    become(next);
     return ended;
   };
 
   const refuse = (next: State) => {
+    end();
     media.pause();
-    end(next);
+    become(next);
   };
 
   const stop = () => {
-    const ended = end('idle');
+    const ended = end();
     if (ended) sayGoodbye(ended);
+    become('idle');
   };
 
   const start = async (...replace: string[]) => {
@@ -220,7 +221,7 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
       refuse('stopped');
       options.onStopped?.({ code, by: body.by });
     } else if (it.isAdmitted && (status === 404 || status === 410)) {
-      end('starting');
+      end();
       start(it.id);
     } else if (strict && it.leaseEndsAt <= Date.now()) {
       refuse('stopped');

@@ -26,7 +26,14 @@ export interface Bare {
 
 export const bare = async (): Promise<Bare> => {
   const home = mkdtempSync(join(tmpdir(), 'streamgate-chromium-'));
-  const args = [...ARGUMENTS, `--user-data-dir=${home}`, '--remote-debugging-pipe', 'about:blank'];
+  const args = [
+    ...ARGUMENTS,
+    `--user-data-dir=${home}`,
+    // Timers of a hidden page run once a minute after 5 minutes; here after a second.
+    '--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/1',
+    '--remote-debugging-pipe',
+    'about:blank',
+  ];
   const child = spawn(EXECUTABLE, args, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
   const [commands, answers] = [child.stdio[3] as Writable, child.stdio[4] as Readable];
   const waiting = new Map<number, (answer: any) => void>();

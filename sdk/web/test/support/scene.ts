@@ -20,7 +20,7 @@ export interface Scene {
   /** The same, playing and admitted. */
   playing: (context: BrowserContext, options: Record<string, unknown>, path?: string) => Promise<Player>;
   /** A player of this user in a tab that another one hides, playing, or paused. */
-  hidden: (options: Record<string, unknown>, then?: string) => Promise<Tab>;
+  hidden: (options: Record<string, unknown>, then?: string, path?: string) => Promise<Tab>;
   /** The user has exactly so many streams. */
   has: (userId: string, count: number, deadlineMs?: number) => Promise<void>;
 }
@@ -62,10 +62,10 @@ export const scene = (settings: Record<string, string> = {}): Scene => {
     await player.reaches('live');
     return player;
   };
-  it.hidden = async (options, then = '') => {
+  it.hidden = async (options, then = '', path) => {
     const browser = await bare();
     bares.push(browser);
-    const tab = await browser.open(address(it.pages.origin, { url: it.server.url, ...options }));
+    const tab = await browser.open(address(it.pages.origin, { url: it.server.url, ...options }, path));
     await tab.evaluate('video.play()');
     await until('the player is live', () => tab.evaluate(`handle.state === 'live'`));
     await tab.evaluate(then);

@@ -26,6 +26,7 @@ interface Stream {
   isStale?: boolean;
   leaseEndsAt: number;
   deferred?: AbortController;
+  news?: EventSource;
   release?: Promise<() => void>;
 }
 
@@ -46,6 +47,7 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
   let intervalMs = 20_000;
   let dueAt = 0;
   let comesBack = false;
+  let isDeaf = options.events === false || !globalThis.EventSource;
   let zap: ReturnType<typeof setTimeout>;
 
   const beats = timer(() => stream && beat(stream));
@@ -95,22 +97,47 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
     }
   };
 
+  /** Hears at once how the stream ends; without it, the next heartbeat does. */
+  const listen = (it: Stream) => {
+    if (isDeaf || (it.news && it.news.readyState < 2)) return;
+    let isOpen = false;
+    const news = (it.news = new EventSource(address(it, 'events')));
+    news.onopen = () => (isOpen = true);
+    // Left to itself it would come back every few seconds, whatever happened to the server: the
+    // next heartbeat that is answered opens it again, unless there never was anything to hear.
+    news.onerror = () => {
+      isDeaf ||= !isOpen && news.readyState === 2;
+      news.close();
+    };
+    news.addEventListener('ended', () => {
+      news.close();
+      if (it === stream) beat(it);
+    });
+  };
+
   /** Forgets the stream, here. */
-  const end = (next: State) => {
+  const end = () => {
     const ended = stream;
     stream = undefined;
     beats.clear();
     clearTimeout(zap);
     comesBack = false;
     ended?.deferred?.abort();
+    ended?.news?.close();
     ended?.release?.then((release) => release());
-    become(next);
     return ended;
   };
 
+  const refuse = (next: State) => {
+    end();
+    media.pause();
+    become(next);
+  };
+
   const stop = () => {
-    const ended = end('idle');
+    const ended = end();
     if (ended) sayGoodbye(ended);
+    become('idle');
   };
 
   const start = async (...replace: string[]) => {
@@ -131,10 +158,11 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
       ? { state: media.paused ? 'paused' : 'playing', contentId }
       : { userId, streamId: it.id, device, contentId, replace: it.replace };
     if (getToken && !it.token) it.bearer ??= await getToken();
+    const left = strict ? it.leaseEndsAt - Date.now() : 0;
     return fetch(it.isAdmitted ? address(it, 'heartbeat') : root, {
       ...request(it),
       body: new Blob([JSON.stringify(body)]),
-      signal: AbortSignal.timeout?.(DEADLINE_MS),
+      signal: AbortSignal.timeout?.(0 < left ? Math.min(left, DEADLINE_MS) : DEADLINE_MS),
     });
   };
 
@@ -180,34 +208,29 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
       it.leaseEndsAt = sentAt + heartbeat.leaseSeconds * 1000;
       intervalMs = heartbeat.intervalSeconds * 1000;
       if (isNew) defer(it);
+      listen(it);
       schedule(it.isStale ? 0 : jittered(intervalMs));
       become('live');
     } else if (isOver) {
       // Nobody waits for it any more.
     } else if (status === 409 || body.holders) {
-      end('denied');
-      media.pause();
+      refuse('denied');
       const { limit, holders = [], retryAfterSeconds } = body;
       options.onDenied?.({ limit, holders, retryAfterSeconds, takeOver });
     } else if (status === 403 || (status === 410 && code !== 'stream-expired')) {
-      end('stopped');
-      media.pause();
+      refuse('stopped');
       options.onStopped?.({ code, by: body.by });
     } else if (it.isAdmitted && (status === 404 || status === 410)) {
-      end('starting');
-      start();
+      end();
+      start(it.id);
+    } else if (strict && it.leaseEndsAt <= Date.now()) {
+      refuse('stopped');
+      options.onStopped?.({ code: 'unreachable' });
     } else {
-      options.onError?.({ status, code, detail: body.detail });
-      const left = it.leaseEndsAt - Date.now();
-      if (strict && left <= 0) {
-        end('stopped');
-        media.pause();
-        options.onStopped?.({ code: 'unreachable' });
-        return;
-      }
       const wait = it.isStale ? 0 : backoff(++it.failures, answer?.headers.get('retry-after'));
-      schedule(strict ? Math.min(wait, left) : wait);
+      schedule(strict ? Math.min(wait, it.leaseEndsAt - Date.now()) : wait);
       become('retrying');
+      options.onError?.({ status, code, detail: body.detail });
     }
   };
 

@@ -8,5 +8,5 @@ export const jittered = (intervalMs: number): number => intervalMs * (0.9 + Math
 
 /** How long to wait after so many failures in a row: full jitter, and Retry-After on top. */
 export const backoff = (failures: number, retryAfter?: string | null): number =>
-  Math.min(Number(retryAfter) || 0, RETRY_AFTER_CAP_SECONDS) * 1000 +
+  Math.min(Math.max(Number(retryAfter) || 0, 0), RETRY_AFTER_CAP_SECONDS) * 1000 +
   Math.random() * Math.min(BACKOFF_CAP_MS, 1000 * 2 ** failures);

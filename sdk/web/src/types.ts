@@ -75,6 +75,11 @@ export interface Options {
    * the viewer plays on.
    */
   strict?: boolean;
+  /**
+   * Whether the end of the stream is listened for (server-sent events), so that it is known at once
+   * and not with the next heartbeat: yes, unless `false`.
+   */
+  events?: boolean;
   /** The limit is reached; the media element has been paused. */
   onDenied?: (denial: Denial) => void;
   /** The place is gone; the media element has been paused. */

@@ -230,7 +230,9 @@ impl StreamBody {
 
 impl IntoResponse for StreamBody {
     fn into_response(self) -> Response {
-        let mut bytes = Vec::with_capacity(STREAM_BYTES);
+        // A start's answer has two tokens.
+        let more = self.cmcd.as_ref().map_or(0, |it| it.url.len());
+        let mut bytes = Vec::with_capacity(STREAM_BYTES + more);
         self.push_to(&mut bytes);
         json(bytes)
     }

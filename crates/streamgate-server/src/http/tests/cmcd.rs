@@ -72,24 +72,27 @@ async fn watching(world: &World) -> String {
 
 /// How many reports came to this.
 async fn counted(world: &World, outcome: &str) -> String {
-    let page = world.call("GET /metrics", "").await.into_body();
-    let page = page.collect().await.expect("a body").to_bytes();
-    let page = std::str::from_utf8(&page).expect("text");
-    let name = format!("streamgate_cmcd_reports_total{{outcome=\"{outcome}\"}} ");
-    let count = page.lines().find_map(|line| line.strip_prefix(&name));
-    count.unwrap_or("0").to_owned()
+    counted_as(world, request("GET /metrics", ""), outcome).await
 }
 
+async fn counted_as(world: &World, page: Request<Body>, outcome: &str) -> String {
+    let name = format!("streamgate_cmcd_reports_total{{outcome=\"{outcome}\"}}");
+    metric(world, page, &name).await.unwrap_or("0".into())
+}
+
+/// How many writes the store took.
 async fn swaps(world: &World) -> usize {
-    let page = world.call("GET /metrics", "").await.into_body();
-    let page = page.collect().await.expect("a body").to_bytes();
+    let name = "streamgate_store_seconds_count{operation=\"swap\",result=\"ok\"}";
+    let count = metric(world, request("GET /metrics", ""), name).await;
+    count.expect("it is there").parse().expect("a number")
+}
+
+async fn metric(world: &World, page: Request<Body>, name: &str) -> Option<String> {
+    let page = world.send(page).await.into_body().collect().await;
+    let page = page.expect("a body").to_bytes();
     let page = std::str::from_utf8(&page).expect("text");
-    let counts = page.lines().filter_map(|line| {
-        line.strip_prefix("streamgate_store_seconds_count{operation=\"swap\",result=\"ok\"} ")
-    });
-    counts
-        .map(|count| count.parse::<usize>().expect("a number"))
-        .sum()
+    let mut values = page.lines().filter_map(|line| line.strip_prefix(name));
+    values.next().map(|value| value.trim().to_owned())
 }
 
 fn configured(text: &str) -> World {
@@ -234,7 +237,8 @@ async fn a_token_for_reports_is_good_for_nothing_else_and_for_a_day() {
         let answer = world.send(with(request(line, ""), token)).await;
         assert_eq!(answer.status(), 401, "{line}");
     }
-    let renewed = counted_by(&world, &cast, "renewed");
+    let page = || with(request("GET /metrics", ""), &cast.read);
+    let renewed = counted_as(&world, page(), "renewed");
     assert_eq!(
         (tv.says(&world, "sta=p").await.as_str(), renewed.await),
         ("", "1".into())
@@ -244,18 +248,7 @@ async fn a_token_for_reports_is_good_for_nothing_else_and_for_a_day() {
     assert_eq!(told(world.call("POST /v1/cmcd", &record).await).await, "");
     world.wait(86_400.0 + 60.0);
     assert_eq!(tv.says(&world, "sta=p").await, "");
-    assert_eq!(counted_by(&world, &cast, "refused").await, "2");
-}
-
-async fn counted_by(world: &World, cast: &Cast, outcome: &str) -> String {
-    let page = world
-        .send(with(request("GET /metrics", ""), &cast.read))
-        .await;
-    let page = page.into_body().collect().await.expect("a body").to_bytes();
-    let page = std::str::from_utf8(&page).expect("text");
-    let name = format!("streamgate_cmcd_reports_total{{outcome=\"{outcome}\"}} ");
-    let count = page.lines().find_map(|line| line.strip_prefix(&name));
-    count.unwrap_or("0").to_owned()
+    assert_eq!(counted_as(&world, page(), "refused").await, "2");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ import type { Holder } from '../../src/types.js';
 import { until } from './until.js';
 
 const REPOSITORY = fileURLToPath(new URL('../../../../', import.meta.url));
-const BINARY = resolve(REPOSITORY, process.env.CARGO_TARGET_DIR ?? 'target', 'debug/streamgate');
+export const BINARY = resolve(REPOSITORY, process.env.CARGO_TARGET_DIR ?? 'target', 'debug/streamgate');
 
 /** As short as the service allows. */
 export const INTERVAL_SECONDS = 5;

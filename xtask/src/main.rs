@@ -3,6 +3,7 @@
 mod api;
 mod attack;
 mod aws;
+mod players;
 mod tools;
 
 use std::io::Write;
@@ -26,6 +27,7 @@ Steps, in their order:
   test     unit, model, crash, fault and black-box tests; those of bench/nightly
   api      schemathesis against /openapi.json of a running server
   aws      the templates of deploy/aws
+  players  the web SDK: its size, its unit tests, and Chromium against a running server
 
 Whatever a step needs is installed first: Debian packages by apt-get (as root), Python tools,
 cargo-deny, DynamoDB Local and tools for AWS into ~/.cache/streamgate, once per version.
@@ -42,7 +44,7 @@ struct Step {
     run: fn(&Tools) -> Result<(), Failure>,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step {
         name: "fmt",
         run: |_| cargo(&["fmt", "--all", "--check"]),
@@ -118,6 +120,10 @@ const STEPS: [Step; 8] = [
     Step {
         name: "aws",
         run: aws::check,
+    },
+    Step {
+        name: "players",
+        run: players::check,
     },
 ];
 

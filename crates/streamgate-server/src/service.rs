@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::http;
 use crate::limiter::{self, Limiter};
 use crate::metrics::Metrics;
+use crate::watchers::Watchers;
 
 /// What the API over a store works with.
 pub(crate) fn parts(
@@ -34,6 +35,7 @@ pub(crate) fn parts(
         },
         metrics: Arc::clone(&metrics),
         on_store_failure: config.on_store_failure,
+        watchers: Watchers::new(http::watchers_max(&config.http)),
     });
     http::Parts {
         limiter,

@@ -271,6 +271,7 @@ pub(crate) struct Metrics {
     reports: Family<Outcome, Counter>,
     ended: Family<Cause, Counter>,
     live: Gauge,
+    watchers: Gauge,
     loads: Calls,
     swaps: Calls,
     http: Family<HttpCall, Histogram>,
@@ -296,6 +297,7 @@ impl Metrics {
             reports: Family::default(),
             ended: Family::default(),
             live: Gauge::default(),
+            watchers: Gauge::default(),
             loads: Calls::new("load", &store),
             swaps: Calls::new("swap", &store),
             http: Family::new_with_constructor(histogram),
@@ -364,6 +366,11 @@ impl Metrics {
             "streams_live",
             "Streams that have a place",
             self.live.clone(),
+        );
+        registry.register(
+            "watchers",
+            "Players that have their events open on this node",
+            self.watchers.clone(),
         );
         registry.register_with_unit(
             "store",
@@ -474,6 +481,10 @@ impl Metrics {
     pub(crate) fn keys(&self, usage: &KeyUse) {
         self.keys.set(i64::try_from(usage.good).unwrap_or(i64::MAX));
         self.key_busiest.set(usage.busiest);
+    }
+
+    pub(crate) fn watchers(&self, count: usize) {
+        self.watchers.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn shed(&self) {

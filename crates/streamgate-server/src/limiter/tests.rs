@@ -42,6 +42,7 @@ impl World {
                 },
                 metrics: Arc::clone(metrics),
                 on_store_failure,
+                watchers: Watchers::new(10),
             })
         };
         Self {

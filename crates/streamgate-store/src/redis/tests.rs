@@ -109,6 +109,7 @@ async fn put(
     write: Write,
 ) -> Result<(), StoreError> {
     let swap = Swap {
+        ended: 0,
         at: at(place),
         seen,
         next: &record_of(number),
@@ -189,6 +190,7 @@ async fn what_was_written_or_seen_last_is_recalled() {
     assert_eq!(recalled(&other), 7);
     let there = store.load(at(1)).await.unwrap();
     let gone = Swap {
+        ended: 0,
         at: at(1),
         seen: there.version,
         next: &Record::default(),

@@ -25,7 +25,9 @@ pub use self::url::RedisUrl;
 
 use self::link::{Answer, Link};
 use crate::shared::{CALL_MAX, Gate, Recalled, VERSION_BYTES, Writing, versioned};
-use crate::store::{BoxError, EngineTime, LeaseStore, News, StoreError, Swap, Version, Versioned, Write};
+use crate::store::{
+    BoxError, EngineTime, LeaseStore, News, StoreError, Swap, Version, Versioned, Write,
+};
 
 const NAME: &str = "redis";
 const SWAP: &str = include_str!("redis/swap.lua");

@@ -197,7 +197,7 @@ async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
     tokio::time::timeout(FIRST_BYTE, look).await.ok()?
 }
 
-async fn http1_connection<S>(
+pub(super) async fn http1_connection<S>(
     stream: S,
     router: Router,
     draining: CancellationToken,
@@ -230,7 +230,7 @@ where
     connection.await
 }
 
-async fn http2_connection<S>(
+pub(super) async fn http2_connection<S>(
     stream: S,
     router: Router,
     draining: CancellationToken,

@@ -66,9 +66,7 @@ fn a_player_that_fell_silent_is_told_when_its_lease_is_over() {
     let id = server.client().admitted(&json!({"userId": "ann"}));
     let events = Events::live(server.address(), &id);
     assert_eq!(events.ending()["code"], "stream-expired");
-    let beat = server
-        .client()
-        .poke(&format!("/v1/streams/{id}/heartbeat"));
+    let beat = server.client().poke(&format!("/v1/streams/{id}/heartbeat"));
     assert_eq!(beat.json()["resumed"], true, "{beat:?}");
 }
 

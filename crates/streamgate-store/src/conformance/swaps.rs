@@ -187,5 +187,9 @@ pub(super) async fn what_ends_is_told_where_a_store_tells(trial: Trial) {
         let swapped = swap(place, Version::ABSENT, ended).await;
         trial.same(&swapped.is_ok(), &is_done, "whether it was swapped");
     }
-    trial.same(&news.recv().await, &told, "neither what ends nothing nor what is not done");
+    trial.same(
+        &news.recv().await,
+        &told,
+        "neither what ends nothing nor what is not done",
+    );
 }

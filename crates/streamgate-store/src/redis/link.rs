@@ -13,8 +13,8 @@ use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline, ProtocolVersion,
-    RedisError, RedisResult, RetryMethod, ServerErrorKind, TlsMode, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
+    ProtocolVersion, RedisError, RedisResult, RetryMethod, ServerErrorKind, TlsMode, Value,
 };
 use streamgate_core::Locator;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -68,7 +68,9 @@ impl Link {
     pub(super) fn new(url: &RedisUrl, wait: Option<usize>) -> RedisResult<Self> {
         let source = match &url.kind {
             Kind::Server => Source::Server(Box::new(Client::open(url.of_each().remove(0))?)),
-            Kind::Sentinel { master } => Source::Sentinels(Box::new(sentinels(url, master, ProtocolVersion::RESP2)?)),
+            Kind::Sentinel { master } => {
+                Source::Sentinels(Box::new(sentinels(url, master, ProtocolVersion::RESP2)?))
+            }
             Kind::Cluster => {
                 let way = Way::Cluster(Box::new(Cluster::new(url)?));
                 return Ok(Self { way, wait });

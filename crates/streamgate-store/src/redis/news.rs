@@ -148,5 +148,7 @@ async fn connect(
             master.map_err(|_elapsed| std::io::Error::from(std::io::ErrorKind::TimedOut))??
         }
     };
-    client.get_multiplexed_async_connection_with_config(config).await
+    client
+        .get_multiplexed_async_connection_with_config(config)
+        .await
 }

@@ -495,3 +495,33 @@ fn an_address_is_read_and_shown_without_its_password() {
         assert!(text.parse::<RedisUrl>().is_err(), "{text}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_publish_swaps_all_the_same() {
+    let server = RedisServer::start();
+    server.command(&[
+        "ACL",
+        "SETUSER",
+        "node",
+        "on",
+        ">secret",
+        "~streamgate:*",
+        "+@all",
+        "-publish",
+    ]);
+    let store = open(
+        &format!("redis://node:secret@127.0.0.1:{}", server.port()),
+        0,
+    );
+    let swap = Swap {
+        at: at(1),
+        seen: Version::ABSENT,
+        next: &record_of(7),
+        write: Write::Durable,
+        ended: 1,
+        now: Timestamp::default(),
+    };
+    store.swap(swap).await.unwrap();
+    let there = store.load(at(1)).await.unwrap();
+    assert_eq!(there.record, record_of(7));
+}

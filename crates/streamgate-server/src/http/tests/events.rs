@@ -56,11 +56,13 @@ impl World {
         events
     }
 
-    async fn watchers(&self) -> String {
+    pub(super) async fn watchers(&self) -> String {
         let page = self.call("GET /metrics", "").await.into_body();
         let page = page.collect().await.expect("a page").to_bytes();
         let page = String::from_utf8(page.to_vec()).expect("text");
-        let line = page.lines().find(|it| it.starts_with("streamgate_watchers "));
+        let line = page
+            .lines()
+            .find(|it| it.starts_with("streamgate_watchers "));
         line.expect("it is there").to_owned()
     }
 }
@@ -104,9 +106,7 @@ async fn a_player_hears_how_its_stream_ends_and_nothing_else() {
 async fn what_is_on_the_wire_is_an_event_stream() {
     let world = World::new();
     world.start("ann", "s", "tv").await;
-    let answer = world
-        .call("GET /v1/streams/s/events?userId=ann", "")
-        .await;
+    let answer = world.call("GET /v1/streams/s/events?userId=ann", "").await;
     let header = |name: &str| answer.headers()[name].to_str().expect("text").to_owned();
     assert_eq!(header("content-type"), "text/event-stream");
     assert_eq!(header("cache-control"), "no-store");

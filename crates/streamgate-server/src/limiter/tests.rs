@@ -246,9 +246,8 @@ async fn who_watches_is_woken_by_what_ends_a_stream_and_by_nothing_else() {
     assert!(!is_woken());
     world.limiter.start(chosen("more")).await.unwrap();
     world.limiter.start(chosen("denied")).await.unwrap();
-    let beat = world
-        .limiter
-        .heartbeat(target(&mine), &Heartbeat::default(), || None);
+    let nothing = Heartbeat::default();
+    let beat = world.limiter.heartbeat(target(&mine), &nothing, || None);
     beat.await.unwrap();
     assert!(!is_woken());
 
@@ -262,7 +261,8 @@ async fn who_watches_is_woken_by_what_ends_a_stream_and_by_nothing_else() {
     };
     world.limiter.start(replace).await.unwrap();
     assert!(is_woken());
-    world.limiter.lapse(target(&id("newest"))).await.unwrap();
+    let newest = id("newest");
+    world.limiter.lapse(target(&newest)).await.unwrap();
     assert!(is_woken());
     world.clock.advance(LEASE);
     sweep_all(&world).await;
@@ -274,7 +274,7 @@ async fn who_watches_is_woken_by_what_ends_a_stream_and_by_nothing_else() {
 
     // What nobody waits for any more may happen all the same.
     world.limiter.start(chosen("given-up")).await.unwrap();
-    world.flaky.pause();
+    world.flaky.before_next_swap(std::future::pending);
     let given_up = id("given-up");
     let stop = world.limiter.stop(target(&given_up)).now_or_never();
     assert!(stop.is_none());

@@ -83,9 +83,9 @@ impl Process {
             return;
         };
         // Either fails only for what is gone already.
-        drop(kill_process(id, Signal::TERM));
+        let _gone = kill_process(id, Signal::TERM);
         drop(tokio::time::timeout(most, self.child.wait()).await);
-        drop(kill_process_group(id, Signal::KILL));
+        let _gone = kill_process_group(id, Signal::KILL);
         drop(self.child.wait().await);
     }
 }

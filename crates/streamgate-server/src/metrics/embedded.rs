@@ -59,7 +59,9 @@ impl Embedded {
     ) -> Option<String> {
         let mut gathered = self.gathered.lock();
         gathered.errors += u64::from(status.is_server_error());
-        gathered.latencies_ms.push(took.as_secs_f64() * 1e3);
+        // Microseconds are enough, and short.
+        let micros = (took.as_secs_f64() * 1e6).round();
+        gathered.latencies_ms.push(micros / 1e3);
         let is_young = |told_at| now.saturating_duration_since(told_at) < GATHER_MAX;
         if gathered.told_at.is_some_and(is_young) && gathered.latencies_ms.len() < VALUES_MAX {
             return None;

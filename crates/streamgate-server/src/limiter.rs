@@ -549,7 +549,10 @@ impl Limiter {
                     self.0.metrics.ended(Ended::Expired, expired);
                     return Ok(answer);
                 }
-                Err(StoreError::Conflict(current)) => (seen, is_guess) = (current, false),
+                Err(StoreError::Conflict(current)) => {
+                    self.0.metrics.conflicted();
+                    (seen, is_guess) = (current, false);
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -3,6 +3,7 @@
 mod api;
 mod attack;
 mod aws;
+mod offline;
 mod postman;
 mod tools;
 
@@ -14,6 +15,8 @@ use tools::Tools;
 
 const HELP: &str = "\
 Usage: cargo xtask check [STEP...]   run all checks, or the named ones
+       cargo xtask offline [OPTION..] run the service locally as AWS would: API Gateway, Lambda,
+                                     DynamoDB; --help says more
        cargo xtask mutants           mutate the rules and see which changes no test notices
        cargo xtask attack [MINUTES]  fuzz each target so long [10; 0: not], then attack our own server
                                      with slow clients and thousands of generated requests
@@ -133,6 +136,7 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
         ["check", names @ ..] => check(names),
+        ["offline", options @ ..] => offline::offline(options),
         ["mutants"] => mutants(),
         ["attack"] => attack(FUZZ_MINUTES),
         ["attack", minutes] if let Ok(minutes) = minutes.parse() => attack(minutes),

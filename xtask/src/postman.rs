@@ -1,8 +1,11 @@
 //! The collection for Postman: whether it is what `deploy/postman/make.py` makes, and whether what it
-//! says of the answers is so.
+//! says of the answers is so: of a server, and of the function as AWS would run it.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
 
 use crate::api::{self, Server};
 use crate::tools::Tools;
@@ -22,7 +25,11 @@ pub(crate) fn check(tools: &Tools) -> Result<(), Failure> {
     let dir = home.path().display().to_string();
     let key = api::key(&dir)?;
     let asking = Server::start(&["--auth", "required", "--data-dir", &dir])?;
-    run(collection(&newman, asking.url()).args(["--env-var", &format!("apiKey={key}")]))
+    run(collection(&newman, asking.url()).args(["--env-var", &format!("apiKey={key}")]))?;
+    drop(asking);
+
+    let offline = Offline::start()?;
+    run(&mut collection(&newman, &offline.url))
 }
 
 /// Newman with the whole collection.
@@ -41,4 +48,52 @@ fn collection(newman: &Path, url: &str) -> Command {
             "10000",
         ]);
     command
+}
+
+/// `cargo xtask offline`, ended with this value.
+struct Offline {
+    child: Child,
+    /// Up to the stage.
+    url: String,
+    _logs: TempDir,
+}
+
+impl Offline {
+    /// Builds the function and starts everything.
+    fn start() -> Result<Self, Failure> {
+        let logs = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let xtask = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut child = Command::new(xtask)
+            .args(["offline", "--port", "0", "--processes", "2", "--logs"])
+            .arg(logs.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("cannot start the offline mode: {error}"))?;
+        let said = child.stdout.take().expect("it is piped");
+        let endpoint = BufReader::new(said)
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("  POST - ").map(str::to_owned));
+        let url = endpoint
+            .as_deref()
+            .and_then(|it| it.strip_suffix("/stream"));
+        let offline = Self {
+            child,
+            url: url.unwrap_or_default().to_owned(),
+            _logs: logs,
+        };
+        if offline.url.is_empty() {
+            return Err("the offline mode ended before it said where it is".to_owned());
+        }
+        Ok(offline)
+    }
+}
+
+impl Drop for Offline {
+    fn drop(&mut self) {
+        // By a signal that lets it end the database and the emulator, which would live on otherwise.
+        let id = self.child.id().to_string();
+        drop(Command::new("kill").arg(id).status());
+        drop(self.child.wait());
+    }
 }

@@ -156,7 +156,11 @@ fn metric(log: &str, name: &str) -> f64 {
         );
         sum += match &line[name] {
             Value::Array(values) => values.len() as f64,
-            value => value.as_f64().expect("a number"),
+            value @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_)) => value.as_f64().expect("a number"),
         };
     }
     sum

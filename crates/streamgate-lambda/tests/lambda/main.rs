@@ -154,13 +154,10 @@ fn metric(log: &str, name: &str) -> f64 {
             names.iter().any(|it| it["Name"] == name),
             "{name} in {line}"
         );
-        sum += match &line[name] {
-            Value::Array(values) => values.len() as f64,
-            value @ (Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Object(_)) => value.as_f64().expect("a number"),
+        let (values, value) = (line[name].as_array(), line[name].as_f64());
+        sum += match values {
+            Some(values) => values.len() as f64,
+            None => value.expect("a number"),
         };
     }
     sum

@@ -6,6 +6,8 @@ use crate::tools::Tools;
 use crate::{Failure, run};
 
 const DIR: &str = "deploy/aws";
+/// The template for the Serverless Framework, and what it takes in.
+const SERVERLESS: [&str; 2] = ["serverless.yml", "throttling.js"];
 /// What `cargo lambda build` would have made.
 const ARTIFACT: &str = "target/lambda/bootstrap/bootstrap.zip";
 
@@ -24,10 +26,9 @@ pub(crate) fn check(tools: &Tools) -> Result<(), Failure> {
     let made = made.and_then(|()| std::fs::write(&artifact, "no zip, but nobody looks"));
     let made = made.and_then(|()| std::fs::create_dir_all(&deploy));
     let copied = made.and_then(|()| {
-        std::fs::copy(
-            format!("{DIR}/serverless.yml"),
-            deploy.join("serverless.yml"),
-        )
+        SERVERLESS.iter().try_for_each(|file| {
+            std::fs::copy(format!("{DIR}/{file}"), deploy.join(file)).map(drop)
+        })
     });
     copied.map_err(|error| format!("cannot copy serverless.yml: {error}"))?;
     run(Command::new(tools.serverless()?)

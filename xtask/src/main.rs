@@ -4,6 +4,7 @@ mod api;
 mod attack;
 mod aws;
 mod offline;
+mod players;
 mod postman;
 mod tools;
 
@@ -31,6 +32,7 @@ Steps, in their order:
   api      schemathesis against /openapi.json of a running server
   postman  newman with the collection of deploy/postman against a running server and the offline mode
   aws      the templates of deploy/aws
+  players  the web SDK: its size, its unit tests, and Chromium against a running server
 
 Whatever a step needs is installed first: Debian packages by apt-get (as root), Python tools,
 cargo-deny, DynamoDB Local, Envoy and tools for AWS into ~/.cache/streamgate, once per version.
@@ -47,7 +49,7 @@ struct Step {
     run: fn(&Tools) -> Result<(), Failure>,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step {
         name: "fmt",
         run: |_| cargo(&["fmt", "--all", "--check"]),
@@ -128,6 +130,10 @@ const STEPS: [Step; 9] = [
     Step {
         name: "aws",
         run: aws::check,
+    },
+    Step {
+        name: "players",
+        run: players::check,
     },
 ];
 

@@ -103,12 +103,15 @@ pub enum Readmitted {
 }
 
 /// How it stands with a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It has its place.
-    Live,
+    Live {
+        /// When its lease ends, if it is not heard again.
+        until: Timestamp,
+    },
     /// It had one.
-    Over,
+    Over(Over),
     /// There is no such stream, and none is remembered.
     Unknown,
 }

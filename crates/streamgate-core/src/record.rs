@@ -9,7 +9,7 @@ use minicbor::{Decode, Encode};
 
 use crate::account::{Account, Cause};
 use crate::id::StreamId;
-use crate::outcome::{Admission, Beat, Readmitted, Standing, Stopped, TakenIn};
+use crate::outcome::{Admission, Beat, Over, Readmitted, Standing, Stopped, TakenIn};
 use crate::policy::{Limit, Terms};
 use crate::request::{Claim, Heartbeat, Target, Which};
 use crate::stream::{Lease, Stream};
@@ -217,9 +217,13 @@ impl Record {
             return Standing::Unknown;
         };
         let stream = account.streams.iter().find(|it| it.id == *target.id);
-        match stream {
-            Some(stream) if !stream.lease.is_over(now) => Standing::Live,
-            Some(_) | None => Standing::Over,
+        match (stream, account.cause_of(target.id)) {
+            (Some(stream), _) if !stream.lease.is_over(now) => Standing::Live {
+                until: stream.lease.expires_at(),
+            },
+            (Some(_), _) => Standing::Over(Over::Expired),
+            (None, Some(cause)) => Standing::Over(cause.over()),
+            (None, None) => Standing::Unknown,
         }
     }
 

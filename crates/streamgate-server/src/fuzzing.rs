@@ -17,9 +17,10 @@ use tower::ServiceExt;
 use crate::auth::{Auth, Players};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, OnStoreFailure, Sources};
-use crate::http::{Api, Parts, StartBound, router};
+use crate::http::{Api, Parts, StartBound, router, watchers_max};
 use crate::limiter::{self, Limiter};
 use crate::metrics::Metrics;
+use crate::watchers::Watchers;
 
 /// Where a request body goes, by its first byte.
 const ROUTES: [(Method, &str); 8] = [
@@ -165,6 +166,7 @@ impl World {
             terms: terms(Some(Duration::from_secs(20))),
             metrics: Arc::clone(&metrics),
             on_store_failure: OnStoreFailure::Deny,
+            watchers: Watchers::new(watchers_max(&config.http)),
         });
         let api = Api::new(Parts {
             limiter,

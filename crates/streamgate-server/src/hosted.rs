@@ -1,32 +1,48 @@
 //! The service where something else brings its requests to it: a function in AWS Lambda. Such a
 //! process is one of many, and is frozen between requests; so nothing here runs beside them.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use streamgate_store::LeaseStore;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Auth;
-use crate::clock::Clock;
+use crate::clock::{Clock, instant};
 use crate::config::{AuthMode, Config, LogFormat, Sources, StoreKind};
 use crate::engine::{Follower, Looks};
 use crate::http::{self, Api};
 use crate::log::log_to_stderr;
+use crate::metrics::Embedded;
 use crate::service::{self, Kept};
+
+/// What Lambda calls the function.
+const FUNCTION: &str = "AWS_LAMBDA_FUNCTION_NAME";
 
 /// The service, open.
 pub struct Hosted {
     router: Router,
     api: Api,
     store: Arc<dyn LeaseStore>,
+    measure: Option<Measure>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What is measured for CloudWatch.
+#[derive(Clone)]
+struct Measure {
+    embedded: Arc<Embedded>,
     clock: Arc<dyn Clock>,
 }
 
 impl Hosted {
     /// Opens the service that the environment configures, and logs from now on: JSON on stderr.
-    /// The store is DynamoDB unless the environment says otherwise.
+    /// In Lambda it also writes metrics on stdout, in CloudWatch's Embedded Metric Format. The store is DynamoDB unless the environment says otherwise.
     ///
     /// # Errors
     /// When the environment configures no such service, or the store does not answer.
@@ -35,6 +51,8 @@ impl Hosted {
         if !environment.iter().any(|(name, _)| *name == store.0) {
             environment.push(store);
         }
+        let function = environment.iter().find(|(name, _)| name == FUNCTION);
+        let function = function.map(|(_, name)| name.clone());
         let (mut config, warnings) = Config::load(Sources {
             environment,
             ..Sources::default()
@@ -61,10 +79,19 @@ impl Hosted {
         let mut parts = service::parts(&config, &kept, Arc::clone(&auth), draining);
         let follower = Follower::new(parts.limiter.clone(), kept.engine_clock());
         parts.looks = Some(Looks::new(follower, auth));
+        let measure = function.map(|function| Measure {
+            embedded: Arc::new(Embedded::new(function, Arc::clone(&parts.metrics))),
+            clock: Arc::clone(&clock),
+        });
         let api = Api::new(parts);
+        let mut router = http::router(&api, &config.http, &config.cors_origins);
+        if let Some(measure) = &measure {
+            router = router.layer(from_fn_with_state(measure.clone(), measured));
+        }
         Ok(Self {
-            router: http::router(&api, &config.http, &config.cors_origins),
+            router,
             api,
+            measure,
             store: Arc::clone(&kept.store),
             clock,
         })
@@ -75,13 +102,32 @@ impl Hosted {
         self.router.clone()
     }
 
-    /// Ends in order: settles what is in doubt.
+    /// Ends in order: settles what is in doubt, tells what is not told yet.
     ///
     /// # Errors
     /// When the store could not be closed.
     pub async fn close(&self) -> anyhow::Result<()> {
         self.api.limiter().settle().await;
+        if let Some(Measure { embedded, clock }) = &self.measure {
+            tell(embedded.rest(clock.wall()));
+        }
         let closed = self.store.close(self.clock.now()).await;
         closed.context("the store was not closed in order")
+    }
+}
+
+async fn measured(State(measure): State<Measure>, request: Request, next: Next) -> Response {
+    let began = instant();
+    let response = next.run(request).await;
+    let now = instant();
+    let Measure { embedded, clock } = measure;
+    tell(embedded.answered(response.status(), now - began, clock.wall(), now));
+    response
+}
+
+fn tell(line: Option<String>) {
+    if let Some(line) = line {
+        // Metrics that nobody takes must not end the service.
+        drop(writeln!(std::io::stdout(), "{line}"));
     }
 }

@@ -3,6 +3,7 @@
 mod caller;
 mod check;
 mod cmcd;
+mod events;
 mod extract;
 mod heartbeat;
 mod layers;
@@ -44,6 +45,7 @@ use crate::engine::Looks;
 use crate::limiter::{Answer, Limiter, StartCall};
 use crate::metrics::Metrics;
 
+pub(crate) use self::events::watchers_max;
 pub(crate) use self::extract::RawBody;
 pub(crate) use self::layers::{Entry, Passage};
 pub(crate) use self::openapi::document as openapi_document;
@@ -122,6 +124,11 @@ fn gateways() -> OpenApiRouter<Api> {
         .merge(check::appended_to())
 }
 
+/// What players are told without asking.
+fn news() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(events::events))
+}
+
 /// What players report without any code of ours.
 fn reports() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(cmcd::collect))
@@ -147,6 +154,12 @@ pub(crate) fn router(api: &Api, config: &HttpConfig, origins: &[HeaderValue]) ->
     let passage = passage.looking(api);
     let seed = passage.guard(Entry::Start, seed_routes().into());
     let reports = passage.guard(Entry::Bounded, reports().into());
+    // Where something else brings the requests, it takes whole answers.
+    let news = if api.0.looks.is_none() {
+        passage.guard(Entry::Bounded, news().into())
+    } else {
+        Router::new()
+    };
     let reported = map_response_with_state(api.clone(), cmcd::always_received);
     let others = Router::from(system())
         .merge(openapi::routes())
@@ -155,6 +168,7 @@ pub(crate) fn router(api: &Api, config: &HttpConfig, origins: &[HeaderValue]) ->
         .guard(Entry::Start, starts().into())
         .merge(passage.guard(Entry::Bounded, streams().into()))
         .merge(passage.guard(Entry::Gateway, gateways().into()))
+        .merge(news)
         .merge(reports.layer(reported))
         .merge(seed.layer(map_response(seed::envelope)))
         .merge(passage.guard(Entry::Always, others))
@@ -175,6 +189,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             AUTHORIZATION,
             CONTENT_TYPE,
             HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("last-event-id"),
             HeaderName::from_static("x-request-id"),
         ])
         .expose_headers([

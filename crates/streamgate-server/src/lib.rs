@@ -30,6 +30,7 @@ mod service;
 mod sweeper;
 #[cfg(feature = "cli")]
 mod tls;
+mod watchers;
 
 #[cfg(feature = "cli")]
 pub use cli::main;

@@ -18,6 +18,7 @@ use streamgate_store::{LeaseStore, StoreError, Swap, Versioned, Write};
 use crate::clock::{Clock, instant};
 use crate::config::OnStoreFailure;
 use crate::metrics::{Ended, Metrics};
+use crate::watchers::{Watch, Watchers};
 
 /// How often one request may lose the race for its record before it gives up.
 const ATTEMPTS_MAX: u32 = 16;
@@ -76,6 +77,8 @@ pub(crate) struct Parts {
     pub(crate) terms: Terms,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) on_store_failure: OnStoreFailure,
+    /// Who is told when something ends.
+    pub(crate) watchers: Arc<Watchers>,
 }
 
 /// A start that nobody will ever hear of if this is dropped before it is lifted.
@@ -130,9 +133,26 @@ pub(crate) struct StartCall {
     pub(crate) terms: Terms,
 }
 
-/// An answer of the rules, and what must be true before it is given; `None` when it stands
-/// without a write.
-type Decided<T> = (T, Option<Write>);
+/// An answer of the rules, and what must be true before it is given.
+type Decided<T> = (T, Option<Change>);
+
+/// What an answer rests on; one that stands without a write rests on none.
+#[derive(Clone, Copy)]
+struct Change {
+    write: Write,
+    /// How many streams it ends, those aside that expired.
+    ended: usize,
+}
+
+impl Change {
+    const fn of(write: Write) -> Self {
+        Self { write, ended: 0 }
+    }
+
+    const fn ending(self, ended: usize) -> Self {
+        Self { ended, ..self }
+    }
+}
 
 impl Limiter {
     pub(crate) fn new(parts: Parts) -> Self {
@@ -162,12 +182,15 @@ impl Limiter {
         };
         let decided = self.decide(at, |record, now| {
             let started = record.start(&request, &policy, now);
-            let write = match &started {
+            let change = match &started {
+                Started::Admitted { replaced, .. } => {
+                    Some(Change::of(Write::Durable).ending(replaced.len()))
+                }
                 // The start that it repeats may have been refused by the replicas or the disk.
-                Started::Admitted { .. } | Started::Same(_) => Some(Write::Durable),
+                Started::Same(_) => Some(Change::of(Write::Durable)),
                 Started::Over(_) | Started::Denied(_) => None,
             };
-            (started, write)
+            (started, change)
         });
         match decided.await {
             Ok(started) => {
@@ -210,7 +233,10 @@ impl Limiter {
             };
             // Nobody hears of it, so nobody counts it: a late start is refused by this.
             let stopped = self.decide(self.locator_of(&user), |record, now| {
-                (record.stop(target, now), Some(Write::Durable))
+                (
+                    record.stop(target, now),
+                    Some(Change::of(Write::Durable).ending(1)),
+                )
             });
             if stopped.await.is_err() {
                 return self.1.doubt((user, id));
@@ -245,15 +271,19 @@ impl Limiter {
                 }
                 (known, _) => Readmitted::Known(known),
             };
-            let write = match &readmitted {
-                Readmitted::Known(Beat::Renewed(_)) => Some(Write::Soft),
+            let change = match &readmitted {
+                Readmitted::Known(Beat::Renewed(_)) => Some(Change::of(Write::Soft)),
                 // A crash must give neither a place nor a lease of hours back.
-                Readmitted::Known(Beat::Joined(_) | Beat::Resumed(_))
-                | Readmitted::Entered { .. } => Some(Write::Durable),
+                Readmitted::Known(Beat::Joined(_) | Beat::Resumed(_)) => {
+                    Some(Change::of(Write::Durable))
+                }
+                Readmitted::Entered { replaced, .. } => {
+                    Some(Change::of(Write::Durable).ending(replaced.len()))
+                }
                 Readmitted::Known(Beat::Fresh(_) | Beat::Over(_) | Beat::Unknown)
                 | Readmitted::Denied(_) => None,
             };
-            (readmitted, write)
+            (readmitted, change)
         });
         match decided.await {
             Ok(readmitted) => {
@@ -298,8 +328,8 @@ impl Limiter {
             OnStoreFailure::Deny => false,
         };
         match standing {
-            Standing::Live => true,
-            Standing::Over => false,
+            Standing::Live { .. } => true,
+            Standing::Over(_) => false,
             Standing::Unknown => is_admitted || claim().is_some(),
         }
     }
@@ -314,13 +344,32 @@ impl Limiter {
         let (at, request, policy) = self.prepare(call);
         let taken = self.decide(at, |record, now| {
             let taken = record.take_in(&request, &policy, now);
-            let write = match &taken {
-                TakenIn::Entered if !is_trial => Some(Write::Durable),
+            let change = match &taken {
+                TakenIn::Entered if !is_trial => Some(Change::of(Write::Durable)),
                 TakenIn::Entered | TakenIn::Known | TakenIn::Over(_) | TakenIn::Full => None,
             };
-            (taken, write)
+            (taken, change)
         });
         taken.await
+    }
+
+    /// How it stands with a stream, as far as the store knows.
+    pub(crate) async fn standing(&self, target: Target<'_>) -> Result<Standing, StoreError> {
+        let Some(at) = self.locator(target) else {
+            return Ok(Standing::Unknown);
+        };
+        let Versioned { record, .. } = self.load(at).await?;
+        Ok(record.standing(target, self.0.clock.now()))
+    }
+
+    /// Watches a stream from now on; `None` when too many are watched.
+    pub(crate) fn watch(&self, at: Locator, id: &StreamId) -> Option<Watch> {
+        self.0.watchers.enter(at, id)
+    }
+
+    /// All who watch.
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.0.watchers
     }
 
     /// Ends a stream as silence would, and says whether it had a place.
@@ -330,7 +379,8 @@ impl Limiter {
         };
         let lapsed = self.decide(at, |record, now| {
             let lapsed = record.lapse(target, now).is_some();
-            (lapsed, lapsed.then_some(Write::Durable))
+            let change = Change::of(Write::Durable).ending(1);
+            (lapsed, lapsed.then_some(change))
         });
         let lapsed = lapsed.await?;
         self.0.metrics.ended(Ended::Stopped, usize::from(lapsed));
@@ -345,14 +395,15 @@ impl Limiter {
         let stopped = self
             .decide(at, |record, now| {
                 let stopped = record.stop(target, now);
-                let write = match &stopped {
+                let change = match &stopped {
+                    Stopped::Ended(_) => Some(Change::of(Write::Durable).ending(1)),
                     // The stop that it repeats may have been refused by the replicas or the disk.
-                    Stopped::Ended(_) | Stopped::Forgone | Stopped::Noted | Stopped::Already => {
-                        Some(Write::Durable)
+                    Stopped::Forgone | Stopped::Noted | Stopped::Already => {
+                        Some(Change::of(Write::Durable))
                     }
                     Stopped::Unknown => None,
                 };
-                (stopped, write)
+                (stopped, change)
             })
             .await?;
         if matches!(stopped, Stopped::Ended(_)) {
@@ -370,8 +421,10 @@ impl Limiter {
         let at = self.0.key.locator(user);
         let evicted = self
             .decide(at, |record, now| {
+                let evicted = record.evict(user, which, now);
                 // Also where nothing changes: the eviction that it repeats may have been refused.
-                (record.evict(user, which, now), Some(Write::Durable))
+                let change = Change::of(Write::Durable).ending(evicted.len());
+                (evicted, Some(change))
             })
             .await?;
         self.0.metrics.ended(Ended::Evicted, evicted.len());
@@ -390,7 +443,8 @@ impl Limiter {
     /// Lets time do its work on one record.
     pub(crate) async fn expire(&self, at: Locator) -> Result<(), StoreError> {
         // `decide` has expired what is over already.
-        self.decide(at, |_, _| ((), Some(Write::Durable))).await
+        self.decide(at, |_, _| ((), Some(Change::of(Write::Durable))))
+            .await
     }
 
     fn prepare(&self, call: StartCall) -> (Locator, Start, Policy) {
@@ -416,7 +470,8 @@ impl Limiter {
         (at, request, policy)
     }
 
-    fn locator(&self, target: Target<'_>) -> Option<Locator> {
+    /// Where a stream is, if its name or its user tells.
+    pub(crate) fn locator(&self, target: Target<'_>) -> Option<Locator> {
         target
             .user
             .map_or_else(|| target.id.locator(), |user| Some(self.locator_of(user)))
@@ -466,8 +521,8 @@ impl Limiter {
                 record: mut next,
             } = seen;
             let expired = next.expire(now);
-            let (answer, write) = act(&mut next, now);
-            let Some(write) = write else {
+            let (answer, change) = act(&mut next, now);
+            let Some(Change { write, ended }) = change else {
                 if !std::mem::take(&mut is_guess) {
                     return Ok(answer);
                 }
@@ -481,16 +536,23 @@ impl Limiter {
                 seen: version,
                 next: &next,
                 write,
+                ended: expired + ended,
                 now,
             };
+            // Also if nobody waits for it any more, or nobody can say whether it happened.
+            let news = (0 < expired + ended).then(|| self.0.watchers.news(at));
             let swapped = self.0.store.swap(swap).await;
+            drop(news);
             began = self.0.metrics.swapped(began, swapped.is_ok());
             match swapped {
                 Ok(()) => {
                     self.0.metrics.ended(Ended::Expired, expired);
                     return Ok(answer);
                 }
-                Err(StoreError::Conflict(current)) => (seen, is_guess) = (current, false),
+                Err(StoreError::Conflict(current)) => {
+                    self.0.metrics.conflicted();
+                    (seen, is_guess) = (current, false);
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -1,6 +1,7 @@
 //! What the service counts, for Prometheus. Labels come from small fixed sets; no user, device,
 //! stream or API key is ever one.
 
+mod embedded;
 mod streams_per_user;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use streamgate_core::{Beat, Readmitted, Started};
 
+pub(crate) use self::embedded::Embedded;
 use self::streams_per_user::StreamsPerUser;
 use crate::auth::KeyUse;
 use crate::clock::instant;
@@ -202,6 +204,33 @@ impl Beats {
             forgiven: outcome("forgiven"),
         }
     }
+
+    fn total(&self) -> u64 {
+        let Self {
+            renewed,
+            joined,
+            resumed,
+            over,
+            unknown,
+            fresh,
+            readmitted,
+            denied,
+            forgiven,
+        } = self;
+        let all = [
+            renewed, joined, resumed, over, unknown, fresh, readmitted, denied, forgiven,
+        ];
+        all.into_iter().map(Counter::get).sum()
+    }
+}
+
+/// What has been counted so far.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    starts: u64,
+    denials: u64,
+    heartbeats: u64,
+    conflicts: u64,
 }
 
 /// How long the calls of one operation of the store took.
@@ -271,9 +300,11 @@ pub(crate) struct Metrics {
     reports: Family<Outcome, Counter>,
     ended: Family<Cause, Counter>,
     live: Gauge,
+    watchers: Gauge,
     loads: Calls,
     swaps: Calls,
     http: Family<HttpCall, Histogram>,
+    conflicts: Counter,
     shed: Counter,
     callers: Callers,
     rate_limited: RateLimited,
@@ -296,9 +327,11 @@ impl Metrics {
             reports: Family::default(),
             ended: Family::default(),
             live: Gauge::default(),
+            watchers: Gauge::default(),
             loads: Calls::new("load", &store),
             swaps: Calls::new("swap", &store),
             http: Family::new_with_constructor(histogram),
+            conflicts: Counter::default(),
             shed: Counter::default(),
             callers: Callers::new(&callers),
             rate_limited: RateLimited::new(&rate_limited),
@@ -365,6 +398,11 @@ impl Metrics {
             "Streams that have a place",
             self.live.clone(),
         );
+        registry.register(
+            "watchers",
+            "Players that have their events open on this node",
+            self.watchers.clone(),
+        );
         registry.register_with_unit(
             "store",
             "How long the store took, by operation and result",
@@ -376,6 +414,11 @@ impl Metrics {
             "How long requests took, by route and status",
             Unit::Seconds,
             self.http.clone(),
+        );
+        registry.register(
+            "store_conflicts",
+            "Writes that somebody else's came before, decided again",
+            self.conflicts.clone(),
         );
         registry.register(
             "requests_shed",
@@ -476,6 +519,15 @@ impl Metrics {
         self.key_busiest.set(usage.busiest);
     }
 
+    pub(crate) fn watchers(&self, count: usize) {
+        self.watchers.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A swap was refused because somebody else's came before.
+    pub(crate) fn conflicted(&self) {
+        self.conflicts.inc();
+    }
+
     pub(crate) fn shed(&self) {
         self.shed.inc();
     }
@@ -503,6 +555,19 @@ impl Metrics {
     /// A swap that began then is done. Returns the time.
     pub(crate) fn swapped(&self, began: Instant, is_ok: bool) -> Instant {
         self.swaps.took(began, is_ok)
+    }
+
+    fn counts(&self) -> Counts {
+        let starts = |outcome| {
+            let counter = self.starts.get(&Outcome { outcome });
+            counter.map_or(0, |counter| counter.get())
+        };
+        Counts {
+            starts: starts("admitted") + starts("provisional"),
+            denials: starts("denied"),
+            heartbeats: self.heartbeats.total(),
+            conflicts: self.conflicts.get(),
+        }
     }
 
     /// Everything in the text format of Prometheus (OpenMetrics 1.0).

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::http;
 use crate::limiter::{self, Limiter};
 use crate::metrics::Metrics;
+use crate::watchers::Watchers;
 
 /// What the API over a store works with.
 pub(crate) fn parts(
@@ -49,6 +50,7 @@ pub(crate) fn limiter(config: &Config, kept: &Kept, metrics: Arc<Metrics>) -> Li
         },
         metrics,
         on_store_failure: config.on_store_failure,
+        watchers: Watchers::new(http::watchers_max(&config.http)),
     })
 }
 

@@ -28,8 +28,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 pub(crate) enum Front {
     /// API Gateway, REST: the stage is not in the path.
     Rest { stage: &'static str },
-    /// API Gateway, HTTP: a stage with a name is in the path. Function URLs send the same.
+    /// API Gateway, HTTP: a stage with a name is in the path.
     Http { stage: &'static str },
+    /// The function's own URL: as an HTTP API without a stage, anonymous.
+    Url,
     /// An application load balancer.
     Balancer,
 }
@@ -39,11 +41,12 @@ impl Front {
         let (event, stage) = match self {
             Self::Rest { stage } => (include_str!("../events/rest.json"), stage),
             Self::Http { stage } => (include_str!("../events/http.json"), stage),
+            Self::Url => (include_str!("../events/url.json"), ""),
             Self::Balancer => (include_str!("../events/alb.json"), ""),
         };
         let path = match self {
             Self::Http { stage } if stage != "$default" => format!("/{stage}{path}"),
-            Self::Rest { .. } | Self::Http { .. } | Self::Balancer => path.to_owned(),
+            Self::Rest { .. } | Self::Http { .. } | Self::Url | Self::Balancer => path.to_owned(),
         };
         let body = Value::from(body).to_string();
         event

@@ -6,14 +6,15 @@ mod emulator;
 use std::sync::Barrier;
 use std::thread;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use emulator::{Answer, Emulator, Front, TRACE, Table};
 
-const FRONTS: [Front; 4] = [
+const FRONTS: [Front; 5] = [
     Front::Rest { stage: "dev" },
     Front::Http { stage: "$default" },
     Front::Http { stage: "dev" },
+    Front::Url,
     Front::Balancer,
 ];
 
@@ -130,6 +131,58 @@ fn every_line_of_the_log_names_the_request_and_its_trace() {
     assert_eq!(line["request_id"], id);
     assert_eq!(line["spans"][0]["requestId"], id);
     assert_eq!(line["span"]["trace"], TRACE);
+}
+
+/// Adds up what CloudWatch would make of the log's lines in its Embedded Metric Format.
+#[track_caller]
+fn metric(log: &str, name: &str) -> f64 {
+    let mut sum = 0.0;
+    // A line of stdout may follow one of the emulator's that has no end yet.
+    let lines = log
+        .lines()
+        .filter_map(|line| Some(&line[line.find(r#"{"Denials""#)?..]));
+    for line in lines {
+        let line: Value = serde_json::from_str(line).expect("a line of JSON");
+        let metrics = &line["_aws"]["CloudWatchMetrics"][0];
+        assert!(line["_aws"]["Timestamp"].is_u64(), "{line}");
+        assert_eq!(metrics["Namespace"], "streamgate");
+        let dimensions = &metrics["Dimensions"];
+        assert_eq!(*dimensions, json!([["FunctionName"]]));
+        assert_eq!(line["FunctionName"], "test_function");
+        let names = metrics["Metrics"].as_array().expect("metrics");
+        assert!(
+            names.iter().any(|it| it["Name"] == name),
+            "{name} in {line}"
+        );
+        sum += match &line[name] {
+            Value::Array(values) => values.len() as f64,
+            value => value.as_f64().expect("a number"),
+        };
+    }
+    sum
+}
+
+#[test]
+fn the_log_tells_cloudwatch_what_to_count_and_names_no_user() {
+    let function = Emulator::start(&Table::new());
+    let ids = [(); 3].map(|()| seed_start(&function, FRONTS[0], "/stream", "somebody"));
+    let start = json!({"userId": "somebody"}).to_string();
+    let denied = function.call(FRONTS[0], "POST", "/stream", &start);
+    assert_eq!(denied.status, 403, "{denied:?}");
+    let beat = format!("/v1/streams/{}/heartbeat", ids[0]);
+    let heard = function.call(FRONTS[0], "POST", &beat, "");
+    assert_eq!(heard.status, 200, "{heard:?}");
+    function.terminate();
+    function.wait_until("it has told the rest", || {
+        metric(&function.log(), "Heartbeats") == 1.0
+    });
+
+    let log = function.log();
+    assert_eq!(metric(&log, "Starts"), 3.0, "{log}");
+    assert_eq!(metric(&log, "Denials"), 1.0);
+    assert!(5.0 <= metric(&log, "Requests"));
+    assert_eq!(metric(&log, "Latency"), metric(&log, "Requests"));
+    assert!(!log.contains("somebody"), "{log}");
 }
 
 #[test]

@@ -276,6 +276,20 @@ impl Caller {
         Ok(Some(own.clone()))
     }
 
+    /// Whether it may hear how this stream ends, and under which user it is to be looked for.
+    pub(super) fn may_watch(
+        &self,
+        user: Option<UserId>,
+        id: &StreamId,
+    ) -> Result<Option<UserId>, Problem> {
+        match self {
+            Self::Trusted(granted) => granted
+                .must_have_some(&[Scope::Read, Scope::Operate, Scope::Play])
+                .map(|()| user),
+            Self::Anybody(_) | Self::Player(_) | Self::Stream(_) => self.may_touch(user, id),
+        }
+    }
+
     /// Whether it may ask if a start of this user would be admitted, and the limit that its token
     /// has.
     pub(super) fn may_ask(

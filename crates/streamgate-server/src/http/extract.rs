@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, EXPECT};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
@@ -25,6 +25,8 @@ const IDEMPOTENCY_KEY_MAX: usize = 255;
 
 /// How long the rest of a body that is not looked at may take.
 const IGNORED_BODY: Duration = Duration::from_secs(1);
+/// How much of a body that is too large is read all the same.
+const REFUSED_BODY_MAX: usize = 1 << 20;
 
 /// How much an error answer repeats of what its caller wrote.
 const ECHO_CHARACTERS_MAX: usize = 200;
@@ -115,8 +117,7 @@ impl IgnoredBody {
     /// Reads it all the same, as far as it is small and comes soon: a connection with something
     /// unread on it is closed after the answer, and its client does not expect that.
     pub(super) async fn discard(self) {
-        let read = axum::body::to_bytes(self.0, BODY_MAX);
-        drop(tokio::time::timeout(IGNORED_BODY, read).await);
+        discard(self.0, BODY_MAX).await;
     }
 }
 
@@ -147,20 +148,39 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// Reads a body of at most `bytes_max` bytes. One that says beforehand that it is larger is
-/// refused at once, not when it has come.
+/// Reads a body of at most `bytes_max` bytes. One that is larger is refused, but read on as far as
+/// that is bearable: if the connection were closed with some of it unread, or on its way, the
+/// client would see the connection reset and might never see the answer.
 async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
-    if (bytes_max as u64) < request.body().size_hint().lower() {
-        return Err(Problem::payload_too_large(bytes_max));
-    }
     if request.body().is_end_stream() {
         return Ok(Bytes::new());
     }
-    match Limited::new(request.into_body(), bytes_max).collect().await {
+    let waits_to_be_asked = request.headers().contains_key(EXPECT);
+    let mut body = request.into_body();
+    let length = body.size_hint().lower();
+    if (bytes_max as u64) < length {
+        // A client that waits for 100 sends nothing when it is refused; one that sends more than
+        // is read on would only be kept waiting.
+        if !waits_to_be_asked && length <= REFUSED_BODY_MAX as u64 {
+            discard(body, REFUSED_BODY_MAX).await;
+        }
+        return Err(Problem::payload_too_large(bytes_max));
+    }
+    match Limited::new(&mut body, bytes_max).collect().await {
         Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::payload_too_large(bytes_max)),
+        Err(error) if error.is::<LengthLimitError>() => {
+            discard(body, REFUSED_BODY_MAX).await;
+            Err(Problem::payload_too_large(bytes_max))
+        }
         Err(error) => Err(Problem::malformed(error.to_string())),
     }
+}
+
+/// Reads a body without keeping it, as far as it is this small and comes soon.
+async fn discard(body: axum::body::Body, bytes_max: usize) {
+    let mut body = Limited::new(body, bytes_max);
+    let read = async { while let Some(Ok(_)) = body.frame().await {} };
+    drop(tokio::time::timeout(IGNORED_BODY, read).await);
 }
 
 /// Whether the body claims to be JSON, or claims nothing.

@@ -11,7 +11,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::names::{ContentName, DeviceName, StreamName, UserName};
 use super::problem::ProblemBody;
-use super::{Api, gateways, reports, seed_routes, starts, streams, system};
+use super::{Api, gateways, news, reports, seed_routes, starts, streams, system};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -40,6 +40,7 @@ pub(crate) fn document() -> Document {
     let routes: OpenApiRouter<Api> = OpenApiRouter::with_openapi(Base::openapi())
         .merge(starts())
         .merge(streams())
+        .merge(news())
         .merge(reports())
         .merge(gateways())
         .merge(seed_routes())

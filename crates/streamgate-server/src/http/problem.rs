@@ -16,6 +16,8 @@ use crate::auth::TooMany;
 
 /// How long a caller waits who met an overload or a store that is down.
 const RETRY_AFTER_SECONDS: u64 = 1;
+/// How long a player waits that is not told without asking.
+const WATCH_AGAIN_SECONDS: u64 = 30;
 
 /// What went wrong, for a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -276,6 +278,12 @@ impl Problem {
             .retry_after(RETRY_AFTER_SECONDS)
     }
 
+    /// More may not be told without asking.
+    pub(super) fn too_many_watchers() -> Self {
+        let detail = "too many players have their events open; heartbeats tell the same";
+        Self::new(Code::Overloaded, detail).retry_after(WATCH_AGAIN_SECONDS)
+    }
+
     pub(super) fn too_late() -> Self {
         let detail = "it took too long; the same request again, with the same streamId or Idempotency-Key, is safe";
         Self::new(Code::Overloaded, detail).retry_after(RETRY_AFTER_SECONDS)
@@ -298,6 +306,11 @@ impl Problem {
         self.0.retry_after_seconds = Some(seconds);
         self.0.headers.insert(RETRY_AFTER, seconds.into());
         self
+    }
+
+    /// Its document.
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(&self.0).expect("what we answer can be written as JSON")
     }
 
     /// Which field is meant, and what is wrong.

@@ -89,6 +89,7 @@ pub(super) async fn metrics(
         let usage = asked.keys.usage(api.limiter().clock().wall());
         api.0.metrics.keys(&usage);
     }
+    api.0.metrics.watchers(api.limiter().watchers().len());
     let page = api.0.metrics.text(api.limiter().store().streams_len());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     (StatusCode::OK, [(CONTENT_TYPE, kind)], page)

@@ -4,6 +4,9 @@ mod answers;
 mod away;
 mod check;
 mod cmcd;
+#[cfg(feature = "cli")]
+mod connections;
+mod events;
 mod time;
 mod trust;
 
@@ -24,6 +27,7 @@ use crate::clock::Clock;
 use crate::clock::manual::ManualClock;
 use crate::config::{Config, Sources};
 use crate::limiter;
+use crate::watchers::Watchers;
 
 /// The headers that a test looks at; the others are the same everywhere or change every time.
 const HEADERS: [&str; 5] = [
@@ -68,6 +72,7 @@ impl World {
             },
             metrics: Arc::clone(&metrics),
             on_store_failure: config.on_store_failure,
+            watchers: Watchers::new(watchers_max(&config.http)),
         });
         let auth = Auth::open(config, clock.wall()).expect("it can be used");
         let api = Api::new(Parts {

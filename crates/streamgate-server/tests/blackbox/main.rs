@@ -6,6 +6,7 @@ mod bench;
 mod cmcd;
 mod crash;
 mod demo;
+mod events;
 mod floods;
 mod gateways;
 mod guarantees;

@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, Server, Wire};
+use crate::support::{Answer, Client, Server, Wire, request};
 
 /// Sends a body as it stands, without saying what it is, and compares the answer to the byte.
 #[track_caller]
@@ -280,6 +280,24 @@ fn another_method_and_a_huge_body_are_refused_in_the_envelope() {
             ]],
         );
     }
+}
+
+#[test]
+fn a_body_that_is_too_large_does_not_break_the_connection() {
+    let server = Server::start();
+    let mut wire = Wire::open(server.address());
+    let huge = request("POST", "/stream", &"x".repeat(20_000));
+    let chunked = {
+        let head = "POST /stream HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
+        let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000)).repeat(10);
+        format!("{head}{chunk}0\r\n\r\n").into_bytes()
+    };
+    for too_large in [&huge, &chunked, &huge] {
+        let answer = wire.exchange(too_large).expect("it is answered");
+        assert_eq!(answer.status, 413);
+    }
+    let start = request("POST", "/stream", r#"{"userId":"1"}"#);
+    assert_eq!(wire.exchange(&start).expect("it is answered").status, 201);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use serde_json::{Value, json};
 use streamgate_store::engines::RedisServer;
 
@@ -16,6 +17,40 @@ const STARTS: usize = 5;
 
 fn body(user: &str) -> Value {
     json!({"userId": user})
+}
+
+/// What a gateway is told by this node of a stream that it names.
+fn check(fleet: &Fleet, node: usize, id: &str) -> u16 {
+    let client = fleet.client(node);
+    let asked = client.call(Method::GET, "/v1/check");
+    asked.header("stream-id", id).send().status
+}
+
+#[test]
+fn while_the_engine_is_away_gateways_let_through_whom_they_did_before() {
+    let redis = RedisServer::start();
+    let fleet = Fleet::start(|_| over_redis(&redis.url()));
+    let started = fleet.client(0).start(&body("watching"));
+    let id = started.text("streamId");
+    let stopped = fleet.client(0).admitted(&body("stopped"));
+    fleet.client(0).delete(&format!("/v1/streams/{stopped}"));
+    let unseen = fleet.client(0).admitted(&body("unseen"));
+    for node in 0..NODES {
+        assert_eq!(check(&fleet, node, &id), 200);
+        assert_eq!(check(&fleet, node, &stopped), 403);
+    }
+    redis.pause();
+    for node in 0..NODES {
+        assert_eq!(check(&fleet, node, &id), 200);
+        assert_eq!(check(&fleet, node, &stopped), 403);
+    }
+    assert_eq!(check(&fleet, 1, &unseen), 403);
+    let url = started.json()["cmcd"]["url"].as_str().map(str::to_owned);
+    let report = fleet.client(1);
+    let report = report.call(Method::POST, &url.expect("a path"));
+    let answer = report.body("e=t,sta=p,v=2").send();
+    assert_eq!((answer.status, answer.header("stream-action")), (204, None));
+    redis.resume();
 }
 
 #[test]

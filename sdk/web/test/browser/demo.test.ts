@@ -78,7 +78,7 @@ test('three play, the fourth says who is watching and takes over', async () => {
   expect(await page.locator('#count').innerText()).toBe('3 of 3 taken');
   const refused = await curtain('laptop');
   for (const name of ['Living room TV', "Ann's phone", 'Tablet']) expect(refused).toContain(name);
-  await until('the clocks of the films run', async () => (await frame('tv').evaluate('video.currentTime') as number) > 4);
+  await until('the clocks of the films run', async () => (await frame('tv').evaluate('video.currentTime') as number) > 9);
   await page.screenshot(process.env.UPDATE_PICTURE ? { path: PICTURE } : {});
 
   const since = Date.now();

@@ -111,16 +111,3 @@ test('a media element without a source has no place, and none that is detached',
   expect(await detached.state()).toBe('idle');
   expect(await it.server.streams(userId)).toEqual([]);
 });
-
-test('a stream that is stopped while its start is on its way is not left behind', async () => {
-  const userId = it.user();
-  const player = await it.open(await it.viewer(), { userId });
-  await player.page.route('**/v1/streams', async (route) => {
-    const answer = await route.fetch();
-    await player.page.evaluate('handle.stop()');
-    await route.fulfill({ response: answer });
-  });
-  await player.play();
-  await player.reaches('idle');
-  await it.has(userId, 0, AT_ONCE_MS);
-});

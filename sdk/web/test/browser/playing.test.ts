@@ -73,13 +73,16 @@ test('a hidden tab goes on beating, although the timers of its page do not', asy
   expect((await it.server.streams(userId)).map((it) => it.streamId)).toEqual([streamId]);
 });
 
-test('where a policy forbids workers, the timer of the page does it', async () => {
-  const userId = it.user();
-  const player = await it.playing(await it.viewer(), { userId }, '/player-without-blob-workers');
-  expect(player.page.workers()).toEqual([]);
-  await silence(userId, 3);
-  expect(await player.state()).toBe('live');
-});
+test.each(['/player-without-blob-workers', '/player-with-trusted-types'])(
+  'where a policy forbids workers, the timer of the page does it: %s',
+  async (path) => {
+    const userId = it.user();
+    const player = await it.playing(await it.viewer(), { userId }, path);
+    expect(player.page.workers()).toEqual([]);
+    await silence(userId, 2);
+    expect(await player.state()).toBe('live');
+  },
+);
 
 test('a zap keeps the place', async () => {
   const userId = it.user();

@@ -26,7 +26,7 @@ test('a reloaded page has its place again although its goodbye was lost', async 
   const userId = it.user();
   const viewer = await it.viewer();
   const player = await it.playing(viewer, { userId });
-  await player.page.evaluate(`handle.stop = 0; window.fetch = () => new Promise(() => {})`);
+  await player.page.evaluate(`window.fetch = () => new Promise(() => {})`);
   const lost = await player.streamId();
   await viewer.route('**/stop?*', (route) => route.abort());
   await player.page.reload();

@@ -21,11 +21,13 @@ const PLAYER = `<!doctype html><meta charset=utf-8><title>player</title>
 const options = JSON.parse(new URLSearchParams(location.search).get('options'));
 const video = document.querySelector('video');
 const told = [];
+// What a token waits for.
+let before;
 const tell = (name) => (what) => told.push({ name, what });
 const handle = streamgate.attach(video, {
   ...options,
   onDenied: tell('denied'), onStopped: tell('stopped'), onError: tell('error'), onState: tell('state'),
-  ...(options.token && { getToken: () => options.token }),
+  ...(options.tokens && { getToken: async () => (await before, options.tokens.shift()) }),
 });
 let restored = false;
 addEventListener('pageshow', (event) => { restored = event.persisted; });
@@ -60,6 +62,9 @@ export const pages = async (): Promise<Pages> => {
   add('/player', PLAYER);
   add('/player-without-blob-workers', PLAYER, {
     'Content-Security-Policy': "default-src 'self' 'unsafe-inline'; connect-src *; worker-src 'none'",
+  });
+  add('/player-with-trusted-types', PLAYER, {
+    'Content-Security-Policy': "require-trusted-types-for 'script'",
   });
   add('/elsewhere', '<!doctype html><title>elsewhere</title>');
   return {

@@ -26,7 +26,7 @@ export interface Scene {
 }
 
 /** Everything is started before the first test of the file and ended after its last. */
-export const scene = (settings: Record<string, string> = {}): Scene => {
+export const scene = (settings: Record<string, string> = {}, { asksWhoCalls = false } = {}): Scene => {
   const it = {} as Scene;
   let browser: Browser;
   let users = 0;
@@ -36,7 +36,8 @@ export const scene = (settings: Record<string, string> = {}): Scene => {
   beforeAll(async () => {
     browser = await launch();
     it.pages = await pages();
-    it.server = await server({ STREAMGATE_CORS_ORIGINS: it.pages.origin, ...settings });
+    const origins = { STREAMGATE_CORS_ORIGINS: it.pages.origin };
+    it.server = await server({ ...origins, ...settings }, { asksWhoCalls });
     await it.server.start();
   });
   afterEach(async () => {

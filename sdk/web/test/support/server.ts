@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Holder } from '../../src/types.js';
+import { type Platform, platform } from './platform.js';
 import { until } from './until.js';
 
 const REPOSITORY = fileURLToPath(new URL('../../../../', import.meta.url));
@@ -19,6 +20,8 @@ export const LEASE_SECONDS = 10;
 
 export interface Server {
   url: string;
+  /** Who signs its viewers' tokens, where the service asks who calls. */
+  platform: Platform;
   /** Who is watching, as support staff sees it. */
   streams: (userId: string) => Promise<Holder[]>;
   /** A device that no page plays on; the answer is its stream's id, or the refusal. */
@@ -27,7 +30,7 @@ export interface Server {
   heartbeat: (userId: string, streamId: string) => Promise<number>;
   evict: (userId: string, streamId: string) => Promise<void>;
   /** What an API call is answered with. */
-  call: (method: string, path: string, body?: unknown) => Promise<{ status: number; body: any }>;
+  call: (method: string, path: string, body?: unknown, token?: string) => Promise<{ status: number; body: any }>;
   start: () => Promise<void>;
   /** As a power failure would: nothing is flushed, nobody is told. */
   kill: () => Promise<void>;
@@ -46,15 +49,24 @@ export const freePort = async (): Promise<number> => {
   return address.port;
 };
 
-/** Not yet started. `settings` are those of the configuration, as the environment names them. */
-export const server = async (settings: Record<string, string> = {}): Promise<Server> => {
+/**
+ * Not yet started. `settings` are those of the configuration, as the environment names them;
+ * `asksWhoCalls`: it takes the tokens of a platform, and of nobody else.
+ */
+export const server = async (
+  settings: Record<string, string> = {},
+  { asksWhoCalls = false } = {},
+): Promise<Server> => {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const home = mkdtempSync(join(tmpdir(), 'streamgate-players-'));
+  const issuer = platform(home);
   let child: ChildProcess | undefined;
 
-  const call: Server['call'] = async (method, path, body) => {
-    const init: RequestInit = { method, headers: { 'Content-Type': 'application/json' } };
+  const call: Server['call'] = async (method, path, body, token) => {
+    const headers: Record<string, string> = { 'Content-Type': 'application/json' };
+    if (token) headers.Authorization = `Bearer ${token}`;
+    const init: RequestInit = { method, headers };
     if (body !== undefined) init.body = JSON.stringify(body);
     const answer = await fetch(url + path, init);
     const text = await answer.text();
@@ -69,6 +81,7 @@ export const server = async (settings: Record<string, string> = {}): Promise<Ser
   };
   return {
     url,
+    platform: issuer,
     call,
     kill,
     async start() {
@@ -80,6 +93,7 @@ export const server = async (settings: Record<string, string> = {}): Promise<Ser
           STREAMGATE_HEARTBEAT_INTERVAL_SECONDS: `${INTERVAL_SECONDS}`,
           STREAMGATE_HEARTBEAT_LEASE_SECONDS: `${LEASE_SECONDS}`,
           STREAMGATE_LOG_LEVEL: 'warn',
+          ...(asksWhoCalls && issuer.settings),
           ...settings,
         },
         stdio: ['ignore', 'ignore', 'inherit'],
@@ -96,7 +110,10 @@ export const server = async (settings: Record<string, string> = {}): Promise<Ser
       rmSync(home, { recursive: true, force: true });
     },
     async streams(userId) {
-      return (await call('GET', `/v1/users/${userId}/streams`)).body.streams;
+      const token = asksWhoCalls ? issuer.token(userId) : undefined;
+      const { status, body } = await call('GET', `/v1/users/${userId}/streams`, undefined, token);
+      if (status !== 200) throw new Error(`the streams of ${userId}: ${status} ${JSON.stringify(body)}`);
+      return body.streams;
     },
     async play(userId, device) {
       const start = { userId, device: { id: device, name: device } };

@@ -1,7 +1,11 @@
 /** The state machine, with a fake page, clock and server: what a browser would take hours for. */
 
+import { setMaxListeners } from 'node:events';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Failure, Options, State } from '../../src/types.js';
+
+// Node warns of more than 10 that are removed by one signal.
+setMaxListeners(0);
 
 class Media extends EventTarget {
   paused = true;

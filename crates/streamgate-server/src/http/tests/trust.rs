@@ -31,6 +31,9 @@ const TABLE: &str = "
     DELETE /v1/streams/S                        | 401     401     204     403     403     403     204     204*    204     403     403     204
     POST   /v1/streams/S/stop                   | 401     401     204     403     403     403     204     204*    204     403     403     204
     POST   /v1/users/ann/streams/S/stop         | 401     401     204     403     403     403     204     403     204     403     403     204
+    GET    /v1/streams/S/events                 | 401     401     200     200     200     200     200     404     200     403     403     200
+    GET    /v1/streams/S/events?userId=ann      | 401     401     200     200     200     200     200     403     200     403     403     200
+    GET    /v1/streams/none/events              | 401     401     404     404     404     404     404     404     403     403     403     403
     GET    /v1/users/ann/streams                | 401     401     200     200     200     200     200     403     403     403     403     403
     GET    /v1/users/ann/admission              | 401     401     200     200     200     200     200     403     403     403     403     403
     GET    /v1/users/ann/admission?limit=9      | 401     401     200     200     200     200     403     403     403     403     403     403
@@ -227,5 +230,5 @@ async fn each_caller_may_do_what_the_table_says_on_each_route_and_nothing_else()
             checked += 1;
         }
     }
-    assert_eq!(checked, 32 * 12);
+    assert_eq!(checked, 35 * 12);
 }

@@ -161,8 +161,10 @@ fn now() -> Instant {
 }
 
 #[track_caller]
-fn seed_start(offline: &Offline, user: &str) -> String {
-    let (status, said) = offline.call("POST", "/stream", &json!({"userId": user}).to_string());
+fn seed_start(offline: &Offline, user: &str, stream: &str) -> String {
+    // Its own id makes it repeatable.
+    let start = json!({"userId": user, "streamId": stream}).to_string();
+    let (status, said) = offline.call("POST", "/stream", &start);
     assert_eq!(status, 201, "{said}");
     let said: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(
@@ -177,7 +179,9 @@ fn seed_start(offline: &Offline, user: &str) -> String {
 
 #[track_caller]
 fn check_contract(offline: &Offline, user: &str) {
-    let ids = [(); 3].map(|()| seed_start(offline, user));
+    let minted = offline.call("POST", "/stream", r#"{"userId":"another"}"#);
+    assert_eq!(minted.0, 201, "{}", minted.1);
+    let ids = ["1", "2", "3"].map(|stream| seed_start(offline, user, stream));
     let start = json!({"userId": user}).to_string();
     let stop = json!({"userId": user, "streamId": ids[0]}).to_string();
     let said = |status: u16, body: &str| (status, body.to_owned());
@@ -187,7 +191,11 @@ fn check_contract(offline: &Offline, user: &str) {
     assert_eq!(offline.call("DELETE", "/stream", &stop), said(204, ""));
     assert_eq!(offline.call("DELETE", "/stream", &stop), said(404, UNKNOWN));
 
-    let (status, heard) = offline.call("POST", &format!("/v1/streams/{}/heartbeat", ids[1]), "");
+    let (status, heard) = offline.call(
+        "POST",
+        &format!("/v1/users/{user}/streams/{}/heartbeat", ids[1]),
+        "",
+    );
     assert_eq!(status, 200, "{heard}");
     let (status, users) = offline.call("GET", &format!("/v1/users/{user}/streams"), "");
     let users: Value = serde_json::from_str(&users).expect("JSON");
@@ -201,12 +209,16 @@ fn the_seeds_contract_holds_and_of_fifty_starts_at_once_three_are_admitted() {
     check_contract(&offline, "user");
 
     let together = Barrier::new(STARTS);
+    let start = |number: usize| {
+        let start = json!({"userId": "one", "streamId": number.to_string()});
+        together.wait();
+        offline.call("POST", "/stream", &start.to_string()).0
+    };
+    let start = &start;
     let statuses: Vec<u16> = thread::scope(|scope| {
-        let start = || {
-            together.wait();
-            offline.call("POST", "/stream", r#"{"userId":"one"}"#).0
-        };
-        let running: Vec<_> = (0..STARTS).map(|_| scope.spawn(start)).collect();
+        let running: Vec<_> = (0..STARTS)
+            .map(|number| scope.spawn(move || start(number)))
+            .collect();
         running
             .into_iter()
             .map(|thread| thread.join().unwrap())
@@ -230,7 +242,7 @@ fn an_http_api_keeps_the_contract_too_and_a_setting_reaches_the_function() {
     offline.end("-TERM");
 
     let limited = Offline::start(&["--processes", "1", "--env", "STREAMGATE_LIMIT=1"]);
-    seed_start(&limited, "user");
+    seed_start(&limited, "user", "1");
     assert_eq!(
         limited.call("POST", "/stream", r#"{"userId":"user"}"#).0,
         403

@@ -3,8 +3,8 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     globalSetup: 'test/support/table.ts',
-    // One after the other: they measure, on a machine that may be small.
-    fileParallelism: false,
+    // They wait most of the time, but each has a browser and a server.
+    maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

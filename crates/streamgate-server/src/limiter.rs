@@ -517,6 +517,7 @@ impl Limiter {
                 seen: version,
                 next: &next,
                 write,
+                ended: expired + ended,
                 now,
             };
             // Also if nobody waits for it any more, or nobody can say whether it happened.

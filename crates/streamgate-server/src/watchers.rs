@@ -12,7 +12,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use streamgate_core::{Locator, StreamId};
+use streamgate_store::News as Told;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
+
+use crate::limiter::Limiter;
 
 /// How many may watch one stream. The oldest of more is let go: it is the likeliest to be a
 /// connection whose client is gone.
@@ -172,5 +176,18 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let mut bells = self.watchers.bells.lock();
         self.watchers.remove(&mut bells, self.at, &self.bell);
+    }
+}
+
+/// Tells those who watch on this node what others end, until `stop`.
+pub(crate) async fn follow(limiter: Limiter, stop: CancellationToken) {
+    let Some(mut news) = limiter.store().news() else {
+        return;
+    };
+    while let Some(Some(told)) = stop.run_until_cancelled(news.recv()).await {
+        match told {
+            Told::Ended(at) => limiter.watchers().wake(at),
+            Told::Missed => limiter.watchers().wake_all(),
+        }
     }
 }

@@ -124,6 +124,7 @@ async fn heartbeat(store: &dyn LeaseStore, number: u64) {
         .heartbeat(target, &Heartbeat::default(), TERMS, HEARD);
     assert!(matches!(beat, Beat::Renewed(_)));
     let swap = Swap {
+        ended: 0,
         at,
         seen: found.version,
         next: &found.record,
@@ -175,6 +176,7 @@ async fn fill(store: Arc<dyn LeaseStore>, records: u64, write: Write) {
 
 async fn put(store: &dyn LeaseStore, number: u64, seen: Version, next: &Record, write: Write) {
     let swap = Swap {
+        ended: 0,
         at: locator(number),
         seen,
         next,

@@ -59,6 +59,7 @@ pub async fn run(make: &impl AsyncFn() -> Arc<dyn LeaseStore>, sweep: Sweep) {
         swaps::records_do_not_disturb_each_other,
         swaps::soft_and_durable_writes_both_show_at_once,
         swaps::a_store_that_is_open_is_ready,
+        swaps::what_ends_is_told_where_a_store_tells,
         swaps::after_close_a_swap_is_answered_and_never_half_done,
         sizes::the_biggest_record_comes_back_as_it_was,
         sizes::each_size_of_record_comes_back_as_it_was,
@@ -113,6 +114,7 @@ impl Trial {
         write: Write,
     ) -> Result<(), StoreError> {
         let swap = Swap {
+            ended: 0,
             at,
             seen,
             next,

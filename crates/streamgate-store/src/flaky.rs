@@ -15,10 +15,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use streamgate_core::{Locator, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::conformance::Random;
-use crate::store::{EngineTime, LeaseStore, StoreError, Swap, Versioned};
+use crate::store::{EngineTime, LeaseStore, News, StoreError, Swap, Versioned};
 
 /// What happens to one swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +213,10 @@ impl LeaseStore for Flaky {
 
     fn streams_len(&self) -> Option<usize> {
         self.below.streams_len()
+    }
+
+    fn news(&self) -> Option<mpsc::Receiver<News>> {
+        self.below.news()
     }
 
     async fn ready(&self) -> Result<Option<EngineTime>, StoreError> {

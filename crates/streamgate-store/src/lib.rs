@@ -35,4 +35,6 @@ pub use embedded::{EmbeddedStore, OpenError, Opened};
 pub use memory::MemoryStore;
 #[cfg(feature = "redis")]
 pub use redis::{RedisStore, RedisUrl};
-pub use store::{BoxError, EngineTime, LeaseStore, StoreError, Swap, Version, Versioned, Write};
+pub use store::{
+    BoxError, EngineTime, LeaseStore, News, StoreError, Swap, Version, Versioned, Write,
+};

@@ -8,6 +8,7 @@
 //! was lost does the same again, and one that arrives late does nothing.
 
 mod link;
+mod news;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -17,13 +18,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 use streamgate_core::{Locator, Timestamp};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 pub use self::url::RedisUrl;
 
 use self::link::{Answer, Link};
 use crate::shared::{CALL_MAX, Gate, Recalled, VERSION_BYTES, Writing, versioned};
-use crate::store::{BoxError, EngineTime, LeaseStore, StoreError, Swap, Version, Versioned, Write};
+use crate::store::{
+    BoxError, EngineTime, LeaseStore, News, StoreError, Swap, Version, Versioned, Write,
+};
 
 const NAME: &str = "redis";
 const SWAP: &str = include_str!("redis/swap.lua");
@@ -35,6 +39,7 @@ pub struct RedisStore {
     waiting: Option<(Link, usize)>,
     /// The SHA-1 of the script, by which servers know it.
     script: String,
+    url: RedisUrl,
     gate: Gate,
     recalled: Recalled,
 }
@@ -57,6 +62,7 @@ impl RedisStore {
             link: Link::new(url, None).map_err(unavailable)?,
             waiting,
             script: redis::Script::new(SWAP).get_hash().to_owned(),
+            url: url.clone(),
             gate: Gate::new(NAME),
             recalled: Recalled::new(),
         })
@@ -82,6 +88,10 @@ impl RedisStore {
             Version::ABSENT => Vec::new(),
             Version(seen) => seen.to_be_bytes().to_vec(),
         };
+        let news = match swap.ended {
+            0 => String::new(),
+            _ => news::text(swap.at),
+        };
         let call = |by: &str, script: &str| {
             let mut call = redis::cmd(by);
             call.arg(script)
@@ -90,7 +100,8 @@ impl RedisStore {
                 .arg(&seen[..])
                 .arg(&value[..])
                 .arg(u64::try_from(writing.lasts.as_millis()).unwrap_or(u64::MAX))
-                .arg(&writing.version.0.to_be_bytes()[..]);
+                .arg(&writing.version.0.to_be_bytes()[..])
+                .arg(&news);
             call
         };
         let waits = swap.write == Write::Durable;
@@ -189,6 +200,10 @@ impl LeaseStore for RedisStore {
 
     fn streams_len(&self) -> Option<usize> {
         None
+    }
+
+    fn news(&self) -> Option<mpsc::Receiver<News>> {
+        Some(news::subscribe(self.url.clone()))
     }
 
     async fn ready(&self) -> Result<Option<EngineTime>, StoreError> {

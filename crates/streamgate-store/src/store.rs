@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use streamgate_core::{DecodeError, Locator, Record, Timestamp, WallTime};
+use tokio::sync::mpsc;
 
 /// Any error that caused another.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -64,6 +65,8 @@ pub struct Swap<'a> {
     pub next: &'a Record,
     /// What must be true before the answer.
     pub write: Write,
+    /// How many streams it ends. If any, it is told to [`LeaseStore::news`] when it happens.
+    pub ended: usize,
     /// The lease clock at the decision. A durable write keeps it as the watermark from which
     /// the lease clock goes on after a restart.
     pub now: Timestamp,
@@ -86,6 +89,15 @@ impl EngineTime {
         let wall = Timestamp::from_millis(wall.as_millis());
         self.earliest.since(wall).max(wall.since(self.latest))
     }
+}
+
+/// What other nodes over the same engine did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Somebody ended streams there. This node may have been it.
+    Ended(Locator),
+    /// From now on news is told; what happened before may not have been.
+    Missed,
 }
 
 /// Why a store did not do what it was asked.
@@ -150,6 +162,12 @@ pub trait LeaseStore: Send + Sync + 'static {
     /// How many streams it holds, those counted whose lease is over but not yet noticed; `None`
     /// where only the engine behind it could tell.
     fn streams_len(&self) -> Option<usize>;
+
+    /// What nodes over the same engine end, from now on, each at most once, until the receiver is
+    /// dropped. `None` where there is only this node, or the engine has no way to tell.
+    fn news(&self) -> Option<mpsc::Receiver<News>> {
+        None
+    }
 
     /// Whether the store can take durable writes now; and what an engine that several nodes share
     /// has on its clock, since they must agree on the time.

@@ -17,6 +17,7 @@ use crate::log::log_to_stderr;
 use crate::service::{self, Kept};
 use crate::sweeper;
 use crate::tls::Tls;
+use crate::watchers;
 
 /// The exit code after a second signal.
 const EXIT_AT_ONCE: i32 = 130;
@@ -52,6 +53,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let follower = Follower::new(limiter.clone(), kept.engine_clock());
     tasks.spawn(engine::follow(follower, ending.clone()));
     tasks.spawn(sweeper::sweep(limiter.clone(), ending.clone()));
+    tasks.spawn(watchers::follow(limiter.clone(), ending.clone()));
     let (following, telling, files) = (ending.clone(), Arc::clone(&clock), Arc::clone(&auth));
     tasks.spawn(async move { files.follow(&*telling, following).await });
     // So that the first players find them, if the issuer answers.

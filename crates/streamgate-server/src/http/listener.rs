@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::Request;
 use axum::{Extension, Router};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -16,8 +18,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
 
 use super::caller::Certified;
+use super::events::Leaving;
 use super::watched::{Activity, Watched};
 use crate::config::HttpConfig;
 use crate::tls::{HTTP2, Tls};
@@ -193,7 +197,7 @@ async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
     tokio::time::timeout(FIRST_BYTE, look).await.ok()?
 }
 
-async fn http1_connection<S>(
+pub(super) async fn http1_connection<S>(
     stream: S,
     router: Router,
     draining: CancellationToken,
@@ -226,7 +230,7 @@ where
     connection.await
 }
 
-async fn http2_connection<S>(
+pub(super) async fn http2_connection<S>(
     stream: S,
     router: Router,
     draining: CancellationToken,
@@ -234,18 +238,24 @@ async fn http2_connection<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let leaving = draining.child_token();
+    let last_answers = leaving.clone();
+    let service = tower::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Leaving(leaving.clone()));
+        router.clone().oneshot(request)
+    });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(HTTP2_PING_INTERVAL)
         .keep_alive_timeout(HTTP2_PING_TIMEOUT)
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
         .max_header_list_size(u32::try_from(HEAD_MAX).unwrap_or(u32::MAX))
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         served = connection.as_mut() => return served,
         () = draining.cancelled() => {}
-        () = tokio::time::sleep(HTTP2_AGE_MAX) => {}
+        () = tokio::time::sleep(HTTP2_AGE_MAX) => last_answers.cancel(),
     }
     connection.as_mut().graceful_shutdown();
     let finished = tokio::time::timeout(HTTP2_LAST_ANSWERS, connection).await;

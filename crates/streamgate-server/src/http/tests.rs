@@ -4,6 +4,8 @@ mod answers;
 mod away;
 mod check;
 mod cmcd;
+#[cfg(feature = "cli")]
+mod connections;
 mod events;
 mod time;
 mod trust;

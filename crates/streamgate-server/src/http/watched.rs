@@ -21,6 +21,8 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 
+use super::events::Lasting;
+
 /// How long the head of a request may take from its first byte.
 const HEAD: Duration = Duration::from_secs(5);
 /// How long a connection may wait for its next request: longer than load balancers keep theirs.
@@ -36,6 +38,8 @@ pub(super) struct Activity(Arc<State>);
 struct State {
     /// A request is being answered; the handler's own deadline holds.
     is_busy: AtomicBool,
+    /// The answer lasts for as long as the client is there.
+    is_lasting: AtomicBool,
     answered: AtomicU32,
 }
 
@@ -53,11 +57,16 @@ impl Activity {
             let (state, router) = (Arc::clone(&state), router.clone());
             let draining = draining.clone();
             state.is_busy.store(true, Ordering::Relaxed);
+            state.is_lasting.store(false, Ordering::Relaxed);
             async move {
                 let mut answer = router.oneshot(request).await;
                 if let (Ok(answer), true) = (&mut answer, draining.is_cancelled()) {
                     let close = HeaderValue::from_static("close");
                     answer.headers_mut().insert(CONNECTION, close);
+                }
+                if let Ok(answer) = &answer {
+                    let is_lasting = answer.extensions().get::<Lasting>().is_some();
+                    state.is_lasting.store(is_lasting, Ordering::Relaxed);
                 }
                 state.answered.fetch_add(1, Ordering::Relaxed);
                 state.is_busy.store(false, Ordering::Relaxed);
@@ -83,6 +92,8 @@ pub(super) struct Watched<T> {
     /// How many of the answers the deadline has taken note of.
     answered: u32,
     waiting: Waiting,
+    /// A byte that was read while an answer lasted.
+    ahead: Option<u8>,
     read_by: Instant,
     /// Fires at `read_by` or before; moved only when it must be.
     alarm: Pin<Box<Sleep>>,
@@ -97,6 +108,7 @@ impl<T> Watched<T> {
             activity,
             answered: 0,
             waiting: Waiting::Head,
+            ahead: None,
             read_by: alarm.deadline(),
             alarm,
             write_by: None,
@@ -131,8 +143,16 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let read = Pin::new(&mut this.inner).poll_read(cx, buf);
-        let State { is_busy, answered } = &*this.activity.0;
+        let read = match this.ahead.take() {
+            Some(byte) => {
+                buf.put_slice(&[byte]);
+                Poll::Ready(Ok(()))
+            }
+            None => Pin::new(&mut this.inner).poll_read(cx, buf),
+        };
+        let State {
+            is_busy, answered, ..
+        } = &*this.activity.0;
         let (is_busy, answered) = (
             is_busy.load(Ordering::Relaxed),
             answered.load(Ordering::Relaxed),
@@ -155,7 +175,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -183,6 +203,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     // TLS takes what is written into memory: it is here that a client who does not read is noticed.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.activity.0.is_lasting.load(Ordering::Relaxed) {
+            this.find_gone(cx)?;
+        }
         let flushed = Pin::new(&mut this.inner).poll_flush(cx);
         this.in_time(cx, flushed)
     }
@@ -191,6 +214,29 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         let this = &mut *self;
         let shut = Pin::new(&mut this.inner).poll_shutdown(cx);
         this.in_time(cx, shut)
+    }
+}
+
+impl<T: AsyncRead + Unpin> Watched<T> {
+    /// Fails when the client is gone. hyper does not read while it answers, since a client that
+    /// is gone may have sent something first; to whom an answer lasts has sent it.
+    fn find_gone(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.ahead.is_some() {
+            return Ok(());
+        }
+        let mut byte = [0];
+        let mut buf = ReadBuf::new(&mut byte);
+        match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(())) => match buf.filled() {
+                [] => Err(io::ErrorKind::UnexpectedEof.into()),
+                [byte, ..] => {
+                    self.ahead = Some(*byte);
+                    Ok(())
+                }
+            },
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use streamgate_core::{Admitted, DeviceText, LIMIT_MAX};
 use streamgate_store::MemoryStore;
 use streamgate_store::flaky::{Fault, Flaky};
@@ -227,6 +228,57 @@ async fn a_request_that_is_given_up_while_the_store_hangs_leaves_a_valid_record(
     let retry = world.limiter.start(chosen("mine")).await;
     assert!(["admitted", "same"].contains(&word(&retry)));
     assert_eq!(world.live().await, ["mine"]);
+}
+
+#[tokio::test]
+async fn who_watches_is_woken_by_what_ends_a_stream_and_by_nothing_else() {
+    let world = World::new();
+    world.limiter.start(chosen("mine")).await.unwrap();
+    world.limiter.start(chosen("other")).await.unwrap();
+    let at = world.limiter.locator_of(&user());
+    let watch = world.limiter.watch(at, &id("mine")).unwrap();
+    let is_woken = || watch.woken().now_or_never().is_some();
+    let (own, mine, other) = (user(), id("mine"), id("other"));
+    let target = |id| Target {
+        user: Some(&own),
+        id,
+    };
+    assert!(!is_woken());
+    world.limiter.start(chosen("more")).await.unwrap();
+    world.limiter.start(chosen("denied")).await.unwrap();
+    let nothing = Heartbeat::default();
+    let beat = world.limiter.heartbeat(target(&mine), &nothing, || None);
+    beat.await.unwrap();
+    assert!(!is_woken());
+
+    world.limiter.stop(target(&other)).await.unwrap();
+    assert!(is_woken());
+    world.limiter.stop(target(&other)).await.unwrap();
+    assert!(!is_woken());
+    let replace = StartCall {
+        replace: vec![id("more")],
+        ..chosen("newest")
+    };
+    world.limiter.start(replace).await.unwrap();
+    assert!(is_woken());
+    let newest = id("newest");
+    world.limiter.lapse(target(&newest)).await.unwrap();
+    assert!(is_woken());
+    world.clock.advance(LEASE);
+    sweep_all(&world).await;
+    assert!(is_woken());
+    world.limiter.start(chosen("last")).await.unwrap();
+    assert!(!is_woken());
+    world.limiter.evict(&user(), Which::All).await.unwrap();
+    assert!(is_woken());
+
+    // What nobody waits for any more may happen all the same.
+    world.limiter.start(chosen("given-up")).await.unwrap();
+    world.flaky.before_next_swap(std::future::pending);
+    let given_up = id("given-up");
+    let stop = world.limiter.stop(target(&given_up)).now_or_never();
+    assert!(stop.is_none());
+    assert!(is_woken());
 }
 
 #[tokio::test]

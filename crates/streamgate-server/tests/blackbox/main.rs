@@ -4,6 +4,7 @@
 mod badinput;
 mod bench;
 mod crash;
+mod events;
 mod floods;
 mod guarantees;
 mod history;

@@ -2,6 +2,7 @@
 
 mod client;
 mod dice;
+mod events;
 mod server;
 mod show;
 mod wait;
@@ -9,6 +10,7 @@ mod wire;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use dice::Dice;
+pub(crate) use events::Events;
 pub(crate) use server::{Server, Setup, address_on, run, run_with};
 pub(crate) use show::Names;
 pub(crate) use wait::{elapsed_since, let_pass, now, wait_until};

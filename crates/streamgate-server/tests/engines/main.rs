@@ -8,12 +8,14 @@ mod support {
 
     mod client;
     mod dice;
+    mod events;
     mod server;
     mod wait;
     mod wire;
 
     pub(crate) use client::{Answer, Client};
     pub(crate) use dice::Dice;
+    pub(crate) use events::Events;
     pub(crate) use server::{Server, Setup, run_with};
     pub(crate) use wait::{elapsed_since, let_pass, now, wait_until};
     pub(crate) use wire::{Wire, is_timeout};
@@ -27,6 +29,7 @@ mod clocks;
 mod cluster;
 mod down;
 mod dynamodb;
+mod events;
 mod fleet;
 mod loss;
 mod nodes;

@@ -44,6 +44,7 @@ async fn start(store: Arc<dyn LeaseStore>, at: Locator, number: usize) -> bool {
             other @ (Started::Same(_) | Started::Over(_)) => panic!("a new stream is {other:?}"),
         }
         let swap = Swap {
+            ended: 0,
             at,
             seen: seen.version,
             next: &seen.record,
@@ -89,6 +90,7 @@ async fn increments(store: Arc<dyn LeaseStore>, done: Arc<Vec<AtomicU64>>, seed:
         let mut seen = store.load(at(place)).await.expect("a record");
         loop {
             let swap = Swap {
+                ended: 0,
                 at: at(place),
                 seen: seen.version,
                 next: &record_of(number_in(&seen.record) + 1),

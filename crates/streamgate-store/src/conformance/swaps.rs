@@ -1,9 +1,9 @@
 //! What one swap does and what it refuses.
 
-use streamgate_core::Record;
+use streamgate_core::{Record, Timestamp};
 
 use super::{Trial, at, number_in, record_of};
-use crate::{StoreError, Version, Versioned, Write};
+use crate::{News, StoreError, Swap, Version, Versioned, Write};
 
 const BOTH: [Write; 2] = [Write::Soft, Write::Durable];
 
@@ -163,4 +163,33 @@ pub(super) async fn after_close_a_swap_is_answered_and_never_half_done(trial: Tr
         Err(StoreError::Unavailable { .. }) => {}
         Err(error) => trial.fail(error),
     }
+}
+
+/// A store that tells nobody is none that breaks this: its nodes look for themselves.
+pub(super) async fn what_ends_is_told_where_a_store_tells(trial: Trial) {
+    let Some(mut news) = trial.store.news() else {
+        return;
+    };
+    trial.same(&news.recv().await, &Some(News::Missed), "the first news");
+    let swap = async |place, seen, ended| {
+        let swap = Swap {
+            at: at(place),
+            seen,
+            next: &record_of(1),
+            write: Write::Durable,
+            ended,
+            now: Timestamp::default(),
+        };
+        trial.store.swap(swap).await
+    };
+    let told = Some(News::Ended(at(3)));
+    for (place, ended, is_done) in [(1, 0, true), (1, 1, false), (3, 2, true)] {
+        let swapped = swap(place, Version::ABSENT, ended).await;
+        trial.same(&swapped.is_ok(), &is_done, "whether it was swapped");
+    }
+    trial.same(
+        &news.recv().await,
+        &told,
+        "neither what ends nothing nor what is not done",
+    );
 }

@@ -47,6 +47,7 @@ async fn put(
     next: &Record,
 ) -> Result<(), StoreError> {
     let swap = Swap {
+        ended: 0,
         at: at(place),
         seen,
         next,

@@ -73,6 +73,7 @@ async fn put(store: &dyn LeaseStore, place: u64, next: &Record, write: Write, no
     let at: Locator = at(place);
     let seen = store.load(at).await.unwrap().version;
     let swap = Swap {
+        ended: 0,
         at,
         seen,
         next,

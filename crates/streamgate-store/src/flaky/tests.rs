@@ -18,6 +18,7 @@ fn flaky() -> (Arc<Flaky>, Arc<MemoryStore>) {
 
 async fn put(store: &dyn LeaseStore, seen: Version, next: &Record) -> Result<(), StoreError> {
     let swap = Swap {
+        ended: 0,
         at: at(PLACE),
         seen,
         next,

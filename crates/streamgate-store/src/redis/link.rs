@@ -14,7 +14,7 @@ use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
-    RedisError, RedisResult, RetryMethod, ServerErrorKind, TlsMode, Value,
+    ProtocolVersion, RedisError, RedisResult, RetryMethod, ServerErrorKind, TlsMode, Value,
 };
 use streamgate_core::Locator;
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -25,11 +25,11 @@ use super::url::{Kind, RedisUrl};
 use crate::shared::{CALL_MAX, CALLS_MAX};
 
 /// How long one try may take. Those that wait for replicas are longer under way than others.
-const TRY_MAX: Duration = Duration::from_millis(600);
+pub(super) const TRY_MAX: Duration = Duration::from_millis(600);
 /// How long replicas may take to have what is waited for.
 const REPLICAS_MAX: Duration = Duration::from_millis(500);
 /// How long a connection may take to be made.
-const CONNECT_MAX: Duration = Duration::from_millis(500);
+pub(super) const CONNECT_MAX: Duration = Duration::from_millis(500);
 /// How long to wait before the next try.
 const PAUSE: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -68,7 +68,9 @@ impl Link {
     pub(super) fn new(url: &RedisUrl, wait: Option<usize>) -> RedisResult<Self> {
         let source = match &url.kind {
             Kind::Server => Source::Server(Box::new(Client::open(url.of_each().remove(0))?)),
-            Kind::Sentinel { master } => Source::Sentinels(Box::new(sentinels(url, master)?)),
+            Kind::Sentinel { master } => {
+                Source::Sentinels(Box::new(sentinels(url, master, ProtocolVersion::RESP2)?))
+            }
             Kind::Cluster => {
                 let way = Way::Cluster(Box::new(Cluster::new(url)?));
                 return Ok(Self { way, wait });
@@ -300,7 +302,11 @@ impl Cluster {
     }
 }
 
-fn sentinels(url: &RedisUrl, master: &str) -> RedisResult<SentinelClient> {
+pub(super) fn sentinels(
+    url: &RedisUrl,
+    master: &str,
+    protocol: ProtocolVersion,
+) -> RedisResult<SentinelClient> {
     let mut addresses: Vec<ConnectionAddr> = Vec::new();
     let mut login = (None, None);
     for each in url.of_each() {
@@ -313,7 +319,8 @@ fn sentinels(url: &RedisUrl, master: &str) -> RedisResult<SentinelClient> {
         addresses.push(each.addr().clone());
     }
     let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
-        .set_client_to_redis_db(url.database);
+        .set_client_to_redis_db(url.database)
+        .set_client_to_redis_protocol(protocol);
     if url.is_tls {
         builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
     }

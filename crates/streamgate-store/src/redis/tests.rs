@@ -109,6 +109,7 @@ async fn put(
     write: Write,
 ) -> Result<(), StoreError> {
     let swap = Swap {
+        ended: 0,
         at: at(place),
         seen,
         next: &record_of(number),
@@ -189,6 +190,7 @@ async fn what_was_written_or_seen_last_is_recalled() {
     assert_eq!(recalled(&other), 7);
     let there = store.load(at(1)).await.unwrap();
     let gone = Swap {
+        ended: 0,
         at: at(1),
         seen: there.version,
         next: &Record::default(),
@@ -492,4 +494,34 @@ fn an_address_is_read_and_shown_without_its_password() {
     ] {
         assert!(text.parse::<RedisUrl>().is_err(), "{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_publish_swaps_all_the_same() {
+    let server = RedisServer::start();
+    server.command(&[
+        "ACL",
+        "SETUSER",
+        "node",
+        "on",
+        ">secret",
+        "~streamgate:*",
+        "+@all",
+        "-publish",
+    ]);
+    let store = open(
+        &format!("redis://node:secret@127.0.0.1:{}", server.port()),
+        0,
+    );
+    let swap = Swap {
+        at: at(1),
+        seen: Version::ABSENT,
+        next: &record_of(7),
+        write: Write::Durable,
+        ended: 1,
+        now: Timestamp::default(),
+    };
+    store.swap(swap).await.unwrap();
+    let there = store.load(at(1)).await.unwrap();
+    assert_eq!(there.record, record_of(7));
 }

@@ -11,6 +11,7 @@ const END: Timestamp = Timestamp::from_millis(90_000);
 
 fn swap(at: Locator, seen: Version, next: &Record) -> Swap<'_> {
     Swap {
+        ended: 0,
         at,
         seen,
         next,

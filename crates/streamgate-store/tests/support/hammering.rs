@@ -191,6 +191,7 @@ impl Hammer {
                 return Ok(Err(no));
             }
             let swap = Swap {
+                ended: 0,
                 at,
                 seen: seen.version,
                 next: &seen.record,

@@ -56,11 +56,13 @@ impl World {
         events
     }
 
-    async fn watchers(&self) -> String {
+    pub(super) async fn watchers(&self) -> String {
         let page = self.call("GET /metrics", "").await.into_body();
         let page = page.collect().await.expect("a page").to_bytes();
         let page = String::from_utf8(page.to_vec()).expect("text");
-        let line = page.lines().find(|it| it.starts_with("streamgate_watchers "));
+        let line = page
+            .lines()
+            .find(|it| it.starts_with("streamgate_watchers "));
         line.expect("it is there").to_owned()
     }
 }
@@ -91,8 +93,10 @@ async fn a_player_hears_how_its_stream_ends_and_nothing_else() {
             call => assert_eq!(world.code(call, "").await, "204"),
         }
         assert_eq!(events.ending().await, expected);
-        if user != "c" {
-            assert!(others.is_silent(), "{call}");
+        match call {
+            "DELETE /v1/users/c/streams" => assert_eq!(others.ending().await, expected),
+            "wait" => assert_eq!(others.next().await.as_deref(), Some(": \n\n")),
+            call => assert!(others.is_silent(), "{call}"),
         }
     }
     assert_eq!(world.watchers().await, "streamgate_watchers 0");
@@ -102,9 +106,7 @@ async fn a_player_hears_how_its_stream_ends_and_nothing_else() {
 async fn what_is_on_the_wire_is_an_event_stream() {
     let world = World::new();
     world.start("ann", "s", "tv").await;
-    let answer = world
-        .call("GET /v1/streams/s/events?userId=ann", "")
-        .await;
+    let answer = world.call("GET /v1/streams/s/events?userId=ann", "").await;
     let header = |name: &str| answer.headers()[name].to_str().expect("text").to_owned();
     assert_eq!(header("content-type"), "text/event-stream");
     assert_eq!(header("cache-control"), "no-store");
@@ -115,7 +117,18 @@ async fn what_is_on_the_wire_is_an_event_stream() {
     world.start("ann", "new", "tv").await;
     wire += &events.next().await.expect("an event");
     assert_eq!(events.next().await, None);
-    expect![[]].assert_eq(&wire);
+    expect![[r#"
+        event: live
+        data: {"state":"live","streamId":"s"}
+
+        : 
+
+        event: ended
+        id: ended
+        data: {"type":"urn:streamgate:problem:stream-replaced","title":"A newer stream took the place","status":410,"code":"stream-replaced","detail":"start again with a new streamId to go on","by":"new"}
+
+    "#]]
+    .assert_eq(&wire);
 }
 
 #[tokio::test(start_paused = true)]

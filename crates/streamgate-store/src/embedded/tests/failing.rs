@@ -19,6 +19,7 @@ use crate::{StoreError, Version};
 
 fn swap(place: u64, seen: Version, next: &Record, write: Write) -> Swap<'_> {
     Swap {
+        ended: 0,
         at: at(place),
         seen,
         next,

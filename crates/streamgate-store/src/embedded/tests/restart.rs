@@ -129,6 +129,7 @@ async fn a_closed_store_takes_no_durable_write() {
     store.close(millis(2)).await.unwrap();
     let seen = store.load(at(1)).await.unwrap().version;
     let swap = crate::Swap {
+        ended: 0,
         at: at(1),
         seen,
         next: &record_of(2),

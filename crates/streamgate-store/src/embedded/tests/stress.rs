@@ -197,6 +197,7 @@ async fn decide<E>(
         let version: Version = seen.version;
         rule(&mut seen.record)?;
         let swap = Swap {
+            ended: 0,
             at: at(place),
             seen: version,
             next: &seen.record,

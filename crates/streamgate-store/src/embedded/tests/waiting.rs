@@ -56,6 +56,7 @@ fn ask<'a>(
     let next = next.clone();
     let mut answer: Answer<'a> = Box::pin(async move {
         let swap = Swap {
+            ended: 0,
             at: at(place),
             seen,
             next: &next,
@@ -80,6 +81,7 @@ fn is_waiting(answer: &mut Answer<'_>) -> bool {
 async fn soft(store: &EmbeddedStore, place: u64, number: u64) -> Result<(), StoreError> {
     let seen = store.load(at(place)).await.unwrap().version;
     let swap = Swap {
+        ended: 0,
         at: at(place),
         seen,
         next: &record_of(number),
@@ -215,6 +217,7 @@ async fn a_full_queue_refuses_durable_writes_and_nothing_else() {
         waiting.push(ask(&store, place, Version::ABSENT, &record, Write::Durable));
     }
     let swap = |place, next| Swap {
+        ended: 0,
         at: at(place),
         seen: Version::ABSENT,
         next,

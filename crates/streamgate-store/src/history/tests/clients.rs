@@ -136,6 +136,7 @@ impl Client {
         // So that clients meet also where nothing waits.
         tokio::task::yield_now().await;
         let swap = Swap {
+            ended: 0,
             at: at(self.place),
             seen,
             next,

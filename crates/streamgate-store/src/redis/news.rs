@@ -1,0 +1,154 @@
+//! What nodes tell each other: where streams ended, by the engine's publish and subscribe. It
+//! arrives at most once; so whoever subscribes anew is told that something may have been missed.
+//!
+//! The servers of a cluster pass on to each other what is published, and a replica gets it from
+//! its master: a subscription at any server hears all.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::sentinel::SentinelClient;
+use redis::{
+    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    RedisResult,
+};
+use streamgate_core::Locator;
+use tokio::sync::{Notify, mpsc};
+
+use super::link::{CONNECT_MAX, TRY_MAX, sentinels};
+use super::url::{Kind, RedisUrl};
+use crate::store::News;
+
+/// As in `swap.lua`.
+const CHANNEL: &str = "streamgate:ended";
+/// How much news may wait. More of it is one word: missed.
+const WAITING_MAX: usize = 4096;
+/// How often to see whether the subscription still stands.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long to wait before the next try to subscribe.
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How a locator is told.
+pub(super) fn text(at: Locator) -> String {
+    format!("{:015x}", at.bits())
+}
+
+fn locator(text: &[u8]) -> Option<Locator> {
+    let text = std::str::from_utf8(text).ok()?;
+    u64::from_str_radix(text, 16).ok().map(Locator::from_bits)
+}
+
+/// Subscribes, again and again, until nobody wants to hear.
+pub(super) fn subscribe(url: RedisUrl) -> mpsc::Receiver<News> {
+    let (telling, told) = mpsc::channel(WAITING_MAX);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends when nobody wants to hear any more"
+    )]
+    tokio::spawn(async move {
+        let closed = telling.clone();
+        tokio::select! {
+            () = closed.closed() => {}
+            () = follow(&url, &telling) => {}
+        }
+    });
+    told
+}
+
+async fn follow(url: &RedisUrl, telling: &mpsc::Sender<News>) {
+    let mut pause = PAUSE;
+    for turn in 0.. {
+        let began = tokio::time::Instant::now();
+        let Err(error) = listen(url, turn, telling).await;
+        tracing::debug!(error = %error, "no news from other nodes for the moment");
+        // One that stood for a while is worth a quick try.
+        pause = if PAUSE_MAX < began.elapsed() {
+            PAUSE
+        } else {
+            (pause * 2).min(PAUSE_MAX)
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Subscribes at one of the servers, and hears what it tells for as long as it can.
+async fn listen(
+    url: &RedisUrl,
+    turn: usize,
+    telling: &mpsc::Sender<News>,
+) -> RedisResult<std::convert::Infallible> {
+    let (cut, missed) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let hears = hearing(telling.clone(), Arc::clone(&cut), Arc::clone(&missed));
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_MAX))
+        .set_response_timeout(Some(TRY_MAX))
+        .set_push_sender(hears);
+    let mut connection = connect(url, turn, &config).await?;
+    connection.subscribe(CHANNEL).await?;
+    missed.store(true, Ordering::Relaxed);
+    loop {
+        if missed.swap(false, Ordering::Relaxed) {
+            // It fails when nobody wants to hear any more; then this ends, too.
+            _ = telling.send(News::Missed).await;
+        }
+        tokio::select! {
+            () = cut.notified() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let () = redis::cmd("PING").query_async(&mut connection).await?;
+    }
+}
+
+fn hearing(
+    telling: mpsc::Sender<News>,
+    cut: Arc<Notify>,
+    missed: Arc<AtomicBool>,
+) -> impl Fn(PushInfo) -> Result<(), redis::aio::SendError> + Send + Sync + 'static {
+    move |info: PushInfo| {
+        if info.kind == PushKind::Disconnection {
+            cut.notify_one();
+        }
+        if info.kind != PushKind::Message {
+            return Ok(());
+        }
+        // The channel, and what was published there.
+        let at = match info.data.get(1) {
+            Some(redis::Value::BulkString(text)) => locator(text),
+            Some(_) | None => None,
+        };
+        if let Some(at) = at
+            && telling.try_send(News::Ended(at)).is_err()
+        {
+            missed.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Connects to the server, to the next of a cluster's, or to the sentinels' master.
+async fn connect(
+    url: &RedisUrl,
+    turn: usize,
+    config: &AsyncConnectionConfig,
+) -> RedisResult<MultiplexedConnection> {
+    let client = match &url.kind {
+        Kind::Server | Kind::Cluster => {
+            let mut each = url.of_each();
+            let info = each.swap_remove(turn % each.len()).into_connection_info()?;
+            let settings = info.redis_settings().clone();
+            let settings = settings.set_protocol(ProtocolVersion::RESP3);
+            Client::open(info.set_redis_settings(settings))?
+        }
+        Kind::Sentinel { master } => {
+            let mut sentinels: SentinelClient = sentinels(url, master, ProtocolVersion::RESP3)?;
+            let master = tokio::time::timeout(CONNECT_MAX * 4, sentinels.async_get_client()).await;
+            master.map_err(|_elapsed| std::io::Error::from(std::io::ErrorKind::TimedOut))??
+        }
+    };
+    client
+        .get_multiplexed_async_connection_with_config(config)
+        .await
+}

@@ -52,10 +52,13 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
 
   const beats = timer(() => stream && beat(stream));
 
+  // What the page does with it, and does wrong, is not in the way of what happens here.
+  const tell = (call: () => void) => queueMicrotask(call);
+
   const become = (next: State) => {
     if (next === state) return;
     state = next;
-    options.onState?.(next);
+    tell(() => options.onState?.(next));
   };
 
   const schedule = (ms: number) => {
@@ -216,21 +219,21 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
     } else if (status === 409 || body.holders) {
       refuse('denied');
       const { limit, holders = [], retryAfterSeconds } = body;
-      options.onDenied?.({ limit, holders, retryAfterSeconds, takeOver });
+      tell(() => options.onDenied?.({ limit, holders, retryAfterSeconds, takeOver }));
     } else if (status === 403 || (status === 410 && code !== 'stream-expired')) {
       refuse('stopped');
-      options.onStopped?.({ code, by: body.by });
+      tell(() => options.onStopped?.({ code, by: body.by }));
     } else if (it.isAdmitted && (status === 404 || status === 410)) {
       end();
       start(it.id);
     } else if (strict && it.leaseEndsAt <= Date.now()) {
       refuse('stopped');
-      options.onStopped?.({ code: 'unreachable' });
+      tell(() => options.onStopped?.({ code: 'unreachable' }));
     } else {
       const wait = it.isStale ? 0 : backoff(++it.failures, answer?.headers.get('retry-after'));
       schedule(strict ? Math.min(wait, it.leaseEndsAt - Date.now()) : wait);
       become('retrying');
-      options.onError?.({ status, code, detail: body.detail });
+      tell(() => options.onError?.({ status, code, detail: body.detail }));
     }
   };
 

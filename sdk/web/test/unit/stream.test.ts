@@ -296,6 +296,50 @@ test('a denial is told with its holders, and takeOver names whom to end', async 
   expect(asked.map((it) => it.body.replace)).toEqual([[], ['tv-stream']]);
 });
 
+test('who was let in unchecked and has no place after all is denied', async () => {
+  const holders = [{ streamId: 'tv-stream', device: {} }];
+  answers = [live({ provisional: true }), { status: 410, body: { code: 'stream-limit-reached', limit: 1, holders } }];
+  const onDenied = vi.fn();
+  const { handle } = await attached({ onDenied });
+  void media.play();
+  await settle();
+  await pass(20_000);
+  await settle();
+  expect(handle.state).toBe('denied');
+  expect(media.paused).toBe(true);
+  expect(onDenied).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ limit: 1, holders }));
+});
+
+test('a 409 that is not ours is a denial without holders', async () => {
+  answers = [{ status: 409, body: null }];
+  const onDenied = vi.fn();
+  await attached({ onDenied });
+  void media.play();
+  await settle();
+  expect(media.paused).toBe(true);
+  expect(onDenied.mock.calls[0]![0].holders).toEqual([]);
+});
+
+test('what a page does wrong in a callback stops no heartbeat', async () => {
+  answers = [new TypeError('Failed to fetch'), live()];
+  const wrong = () => {
+    throw new Error('the page is wrong');
+  };
+  // The page hears of it as of any mistake in its own code.
+  const reported = vi.fn();
+  vi.stubGlobal('queueMicrotask', (call: () => void) => {
+    void Promise.resolve().then(call).catch(reported);
+  });
+  const { handle } = await attached({ onError: wrong, onState: wrong });
+  void media.play();
+  await settle();
+  await pass(60_000);
+  await settle();
+  expect(reported).toHaveBeenCalled();
+  expect(asked.length).toBeGreaterThan(2);
+  expect(handle.state).toBe('live');
+});
+
 test('what happens while a heartbeat is on its way is said right after it', async () => {
   await attached();
   void media.play();

@@ -11,6 +11,8 @@ const DIR: &str = "sdk/web";
 pub(crate) fn check(tools: &Tools) -> Result<(), Failure> {
     tools.debian("npm", "npm")?;
     tools.debian("chromium", "chromium")?;
+    tools.debian("ffmpeg", "ffmpeg")?;
+    tools.gateways()?;
     cargo(&["build", "--package", "streamgate-server"])?;
     npm(&["ci", "--no-audit", "--no-fund", "--loglevel=error"])?;
     for script in ["types", "unit", "check", "browser"] {

@@ -216,14 +216,20 @@ impl Record {
         let Some(account) = self.accounts.iter().find(|it| it.is_meant(target)) else {
             return Standing::Unknown;
         };
-        let stream = account.streams.iter().find(|it| it.id == *target.id);
-        match (stream, account.cause_of(target.id)) {
-            (Some(stream), _) if !stream.lease.is_over(now) => Standing::Live {
-                until: stream.lease.expires_at(),
-            },
-            (Some(_), _) => Standing::Over(Over::Expired),
-            (None, Some(cause)) => Standing::Over(cause.over()),
-            (None, None) => Standing::Unknown,
+        if let Some(stream) = account.streams.iter().find(|it| it.id == *target.id) {
+            let until = stream.lease.expires_at();
+            return if now < until {
+                Standing::Live { until }
+            } else if now < until.plus(ENDING_MEMORY) {
+                Standing::Over(Over::Expired)
+            } else {
+                Standing::Unknown
+            };
+        }
+        let ending = account.endings.iter().find(|it| it.id == *target.id);
+        match ending.filter(|it| now < it.forget_at) {
+            Some(ending) => Standing::Over(ending.cause.over()),
+            None => Standing::Unknown,
         }
     }
 

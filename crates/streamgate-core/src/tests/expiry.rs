@@ -212,3 +212,31 @@ fn what_has_no_place_has_none_to_lapse_and_stays_as_it_ended() {
     check(Deny, 2, "a@0 _a@1 -a@2 ~a@3", "stopped | ");
     check(Deny, 1, "a@0 2:_a@1", "nothing | a");
 }
+
+#[test]
+fn how_it_stands_with_a_stream_needs_nobody_to_have_looked() {
+    let mut record = Record::default();
+    record.start(&a_start("1", "a"), &policy(2, TERMS), at("0"));
+    record.start(&a_start("1", "b"), &policy(2, TERMS), at("1"));
+    record.evict(&user("1"), Which::One(&id("b")), at("2"));
+    let standing = |name, time| {
+        let target = Target {
+            user: Some(&user("1")),
+            id: &id(name),
+        };
+        let seen = record.standing(target, at(time));
+        // Nor does it matter whether somebody has.
+        let mut swept = record.clone();
+        swept.expire(at(time));
+        assert_eq!(swept.standing(target, at(time)), seen, "{name} at {time}");
+        seen
+    };
+    let until = at("90");
+    assert_eq!(standing("a", "89.999"), Standing::Live { until });
+    assert_eq!(standing("a", "90"), Standing::Over(Over::Expired));
+    assert_eq!(standing("a", "689.999"), Standing::Over(Over::Expired));
+    assert_eq!(standing("a", "690"), Standing::Unknown);
+    assert_eq!(standing("b", "601.999"), Standing::Over(Over::Evicted));
+    assert_eq!(standing("b", "602"), Standing::Unknown);
+    assert_eq!(standing("c", "3"), Standing::Unknown);
+}

@@ -57,6 +57,11 @@ impl World {
     }
 
     fn with(config: &Config) -> Self {
+        Self::looking(config, |_, _| None)
+    }
+
+    /// Where requests look at the engine, if they do.
+    fn looking(config: &Config, looks: impl FnOnce(&Limiter, &Arc<Auth>) -> Option<Looks>) -> Self {
         let clock = Arc::new(ManualClock::default());
         let metrics = Arc::new(Metrics::new());
         let store = Arc::new(Flaky::new(Arc::new(MemoryStore::new()), 7));
@@ -75,11 +80,13 @@ impl World {
             watchers: Watchers::new(watchers_max(&config.http)),
         });
         let auth = Auth::open(config, clock.wall()).expect("it can be used");
+        let auth = Arc::new(auth);
         let api = Api::new(Parts {
+            looks: looks(&limiter, &auth),
             limiter,
             metrics,
             starts: StartBound::new(&config.http),
-            auth: Arc::new(auth),
+            auth,
             limit: config.limit,
             plans: config.plans.clone(),
             seed_terms: Terms {
@@ -88,7 +95,6 @@ impl World {
                 renew_after: Duration::ZERO,
             },
             draining: CancellationToken::new(),
-            looks: None,
         });
         Self {
             router: router(&api, &config.http, &config.cors_origins),

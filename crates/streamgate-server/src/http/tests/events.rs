@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::trust::body_of;
 use super::*;
+use crate::engine::Follower;
 
 /// A player's open events.
 struct Events(BodyDataStream);
@@ -204,6 +205,23 @@ async fn more_than_the_bound_are_asked_to_come_later() {
     assert_eq!(body_of(refused).await["code"], json!("overloaded"));
     open.pop();
     world.live_events("d", "s").await;
+}
+
+#[tokio::test]
+async fn where_answers_must_be_whole_there_are_none() {
+    let sources = Sources {
+        file: Some(("test.toml".as_ref(), "store = 'memory'")),
+        ..Sources::default()
+    };
+    let (config, _) = Config::load(sources).expect("it is right");
+    let hosted = |limiter: &Limiter, auth: &Arc<Auth>| {
+        let follower = Follower::new(limiter.clone(), None);
+        Some(Looks::new(follower, Arc::clone(auth)))
+    };
+    let world = World::looking(&config, hosted);
+    assert_eq!(world.start("ann", "s", "tv").await, "201");
+    let line = "GET /v1/streams/s/events?userId=ann";
+    assert_eq!(world.code(line, "").await, "404 not-found");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
 
-use super::SOON;
+use super::{SOON, elapsed_since, now};
 
 /// An answer that is read event by event. It is hung up on when this is dropped.
 pub(crate) struct Events {
@@ -50,8 +50,10 @@ impl Events {
 
     /// The next event and its data, comments left out; a `retry` counts as one. `None` at the end.
     pub(crate) fn next(&mut self) -> Option<(String, String)> {
-        let mut name = None;
+        let (mut name, began) = (None, now());
         loop {
+            // Comments come all the time.
+            assert!(elapsed_since(began) < SOON, "no event comes");
             let line = self.line()?;
             if line == "0" {
                 return None;

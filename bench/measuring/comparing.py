@@ -29,7 +29,7 @@ class Comparison:
         return self._each(_WITH_NOOP | _PEERS, options, mix="0:1:0")
 
     def tokens(self):
-        """Heartbeats that bring their stream's token and get a new one, beside ones that do not."""
+        """Heartbeats that bring their stream's token, which is checked, beside ones that do not."""
         options = ["--users", "10000", "--fill", "10000"]
         subjects = {"streamgate": servers.streamgate, "streamgate, tokens": servers.asking}
         return self._each(subjects, options, mix="0:1:0")
@@ -187,7 +187,7 @@ TARGETS = [
     ),
     Target(
         "tokens-rate",
-        "heartbeat with stream tokens checked and renewed: requests/s ÷ without",
+        "heartbeat with stream tokens checked: requests/s ÷ without",
         "tokens",
         lambda one: one["streamgate, tokens"]["requestsPerSecond"]
         / one["streamgate"]["requestsPerSecond"],

@@ -28,7 +28,7 @@ pub(crate) fn check(tools: &Tools) -> Result<(), Failure> {
     run(collection(&newman, asking.url()).args(["--env-var", &format!("apiKey={key}")]))?;
     drop(asking);
 
-    let offline = Offline::start()?;
+    let offline = Offline::start(tools)?;
     run(&mut collection(&newman, &offline.url))
 }
 
@@ -60,10 +60,9 @@ struct Offline {
 
 impl Offline {
     /// Builds the function and starts everything.
-    fn start() -> Result<Self, Failure> {
+    fn start(tools: &Tools) -> Result<Self, Failure> {
         let logs = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let xtask = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut child = Command::new(xtask)
+        let mut child = Command::new(tools.own())
             .args(["offline", "--port", "0", "--processes", "2", "--logs"])
             .arg(logs.path())
             .stdout(Stdio::piped())

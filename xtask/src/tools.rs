@@ -28,6 +28,9 @@ const DYNAMODB_VERSION: &str = "11.1.0";
 
 pub(crate) struct Tools {
     cache: PathBuf,
+    /// This program. It is looked up at once: a step that builds it anew takes its name away from
+    /// the one that runs.
+    own: PathBuf,
 }
 
 impl Tools {
@@ -35,7 +38,13 @@ impl Tools {
         let home = std::env::home_dir().ok_or("there is no home directory to keep tools in")?;
         let cache = home.join(".cache/streamgate");
         fs::create_dir_all(&cache).map_err(|error| format!("{}: {error}", cache.display()))?;
-        Ok(Self { cache })
+        let own = std::env::current_exe().map_err(|error| error.to_string())?;
+        Ok(Self { cache, own })
+    }
+
+    /// This program.
+    pub(crate) fn own(&self) -> &Path {
+        &self.own
     }
 
     /// A program of a Debian package.

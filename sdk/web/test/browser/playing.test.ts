@@ -73,8 +73,10 @@ test('a hidden tab goes on beating, although the timers of its page do not', asy
   const { streamId } = (await it.server.streams(userId))[0]!;
   await silence(userId, 1);
   await tab.evaluate('ticks = 0');
+  const since = Date.now();
   expect(await silence(userId, 4)).toBeLessThan(INTERVAL_SECONDS * 1.5);
-  expect(await tab.evaluate('ticks')).toBeLessThan(INTERVAL_SECONDS);
+  // A timer of a second in front would have done it once a second.
+  expect(await tab.evaluate('ticks')).toBeLessThan((Date.now() - since) / 1000 / 2);
   expect((await it.server.streams(userId)).map((it) => it.streamId)).toEqual([streamId]);
 });
 

@@ -172,6 +172,21 @@ impl Record {
             .collect()
     }
 
+    /// Whether an eviction ended just these streams at that time: whoever does not know whether its own
+    /// was kept does not end what started since.
+    #[must_use]
+    pub fn has_evicted(&self, user: &UserId, streams: &[Stream], at: Timestamp) -> bool {
+        let account = self.accounts.iter().find(|account| account.user == *user);
+        let forget_at = at.plus(ENDING_MEMORY);
+        let is_so = |stream: &Stream| {
+            let mut endings = account.into_iter().flat_map(|it| &it.endings);
+            endings.any(|it| {
+                it.id == stream.id && it.cause == Cause::Evicted && it.forget_at == forget_at
+            })
+        };
+        !streams.is_empty() && streams.iter().all(is_so)
+    }
+
     /// Lets time do its work: streams whose lease is over give their places back, and endings
     /// of more than [`ENDING_MEMORY`] ago are forgotten. Returns how many streams expired.
     pub fn expire(&mut self, now: Timestamp) -> usize {

@@ -419,9 +419,14 @@ impl Limiter {
         which: Which<'_>,
     ) -> Result<Vec<Stream>, StoreError> {
         let at = self.0.key.locator(user);
+        let mut tried: (Vec<Stream>, Timestamp) = Default::default();
         let evicted = self
             .decide(at, |record, now| {
-                let evicted = record.evict(user, which, now);
+                // A try whose answer was lost may have been kept, and streams may have started since.
+                if !record.has_evicted(user, &tried.0, tried.1) {
+                    tried = (record.evict(user, which, now), now);
+                }
+                let evicted = tried.0.clone();
                 // Also where nothing changes: the eviction that it repeats may have been refused.
                 let change = Change::of(Write::Durable).ending(evicted.len());
                 (evicted, Some(change))

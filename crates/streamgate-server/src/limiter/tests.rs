@@ -169,6 +169,34 @@ async fn the_retry_of_a_start_whose_answer_was_lost_is_the_same_stream() {
 }
 
 #[tokio::test]
+async fn an_eviction_whose_answer_was_lost_does_not_end_what_started_after_it() {
+    let world = World::new();
+    for name in ["a", "b"] {
+        world.limiter.start(chosen(name)).await.unwrap();
+    }
+    // As if its own write had been kept, and somebody else had written before it was sent again.
+    let elsewhere = world.elsewhere.clone();
+    world.flaky.before_next_swap(async move || {
+        elsewhere.evict(&user(), Which::All).await.unwrap();
+        elsewhere.start(chosen("later")).await.unwrap();
+    });
+
+    let evicted = world.limiter.evict(&user(), Which::All).await.unwrap();
+
+    assert_eq!(evicted.len(), 2);
+    assert_eq!(world.live().await, ["later"]);
+
+    // What only came before its write is ended with the others.
+    let elsewhere = world.elsewhere.clone();
+    world.flaky.before_next_swap(async move || {
+        elsewhere.start(chosen("faster")).await.unwrap();
+    });
+    let evicted = world.limiter.evict(&user(), Which::All).await.unwrap();
+    assert_eq!(evicted.len(), 2);
+    assert_eq!(world.live().await, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_start_that_the_store_did_not_do_leaves_nothing_behind() {
     let world = World::new();
     world.flaky.script([Fault::Before, Fault::Overloaded]);

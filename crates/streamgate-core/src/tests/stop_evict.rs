@@ -1,6 +1,6 @@
 //! How a stream is ended: by its player, or by an operator.
 
-use super::{TERMS, a_start, at, beat, check, id, policy, stopped};
+use super::{TERMS, a_start, at, beat, check, id, policy, stopped, user};
 use crate::OnLimit::Deny;
 use crate::*;
 
@@ -123,4 +123,36 @@ fn a_stop_without_a_user_ends_what_the_id_alone_finds() {
     let target = Target { user: None, id: &b };
     let late = record.heartbeat(target, &Heartbeat::default(), TERMS, at("2"));
     assert_eq!(beat(late), "stopped");
+}
+
+#[test]
+fn an_eviction_knows_itself_by_what_it_ended_and_when() {
+    let mut record = Record::default();
+    for name in ["a", "b"] {
+        record.start(&a_start("1", name), &policy(3, TERMS), at("0"));
+    }
+    record.start(&a_start("2", "c"), &policy(3, TERMS), at("0"));
+    let has = |record: &Record, name: &str, streams: &[Stream], time: &str| {
+        record.has_evicted(&user(name), streams, at(time))
+    };
+    let (streams, _) = record.streams(&user("1"), at("1"));
+    assert!(!has(&record, "1", &streams, "1"), "they are live");
+    let evicted = record.evict(&user("1"), Which::All, at("1"));
+    assert_eq!(evicted.len(), 2);
+    record.start(&a_start("1", "d"), &policy(3, TERMS), at("1"));
+    assert!(has(&record, "1", &evicted, "1"));
+    assert!(!has(&record, "1", &evicted, "1.001"), "that was another");
+    assert!(!has(&record, "2", &evicted, "1"), "another's streams");
+    assert!(!has(&record, "1", &[], "1"), "of nothing");
+    let (live, _) = record.streams(&user("1"), at("1"));
+    let more = [evicted, live].concat();
+    assert!(!has(&record, "1", &more, "1"), "not all of them");
+    let stopped = record.streams(&user("2"), at("1")).0;
+    let (theirs, c) = (user("2"), id("c"));
+    let target = Target {
+        user: Some(&theirs),
+        id: &c,
+    };
+    record.stop(target, at("1"));
+    assert!(!has(&record, "2", &stopped, "1"), "its player stopped it");
 }

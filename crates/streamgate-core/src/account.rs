@@ -80,6 +80,11 @@ impl Account {
         self.streams.is_empty() && self.endings.is_empty()
     }
 
+    /// Whether an ending may have been forgotten before its time, since there were too many.
+    pub(crate) fn may_have_forgotten(&self) -> bool {
+        ENDINGS_MAX <= self.endings.len()
+    }
+
     pub(crate) fn stream_mut(&mut self, id: &StreamId) -> Option<&mut Stream> {
         self.streams.iter_mut().find(|stream| stream.id == *id)
     }

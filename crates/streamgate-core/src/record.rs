@@ -172,6 +172,17 @@ impl Record {
             .collect()
     }
 
+    /// Whether an ending of this user, or of any, may have been forgotten before its time: then no
+    /// claim proves that a stream that nobody knows is not over.
+    #[must_use]
+    pub fn may_have_forgotten(&self, user: Option<&UserId>) -> bool {
+        let mut meant = self
+            .accounts
+            .iter()
+            .filter(|it| user.is_none_or(|user| it.user == *user));
+        meant.any(Account::may_have_forgotten)
+    }
+
     /// Whether an eviction ended just these streams at that time: whoever does not know whether its own
     /// was kept does not end what started since.
     #[must_use]

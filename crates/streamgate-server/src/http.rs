@@ -167,17 +167,18 @@ pub(crate) fn router(api: &Api, config: &HttpConfig, origins: &[HeaderValue]) ->
     let router = passage
         .guard(Entry::Start, starts().into())
         .merge(passage.guard(Entry::Bounded, streams().into()))
-        .merge(passage.guard(Entry::Gateway, gateways().into()))
         .merge(news)
         .merge(reports.layer(reported))
         .merge(seed.layer(map_response(seed::envelope)))
-        .merge(passage.guard(Entry::Always, others))
-        .with_state(api.clone());
-    if origins.is_empty() {
+        .merge(passage.guard(Entry::Always, others));
+    let router = if origins.is_empty() {
         router
     } else {
         router.layer(cors(origins))
-    }
+    };
+    // No page asks it, and what answers a browser's OPTIONS would let a gateway's through.
+    let gateways = passage.guard(Entry::Gateway, gateways().into());
+    router.merge(gateways).with_state(api.clone())
 }
 
 /// Lets pages of these origins call (Fetch Standard, section 3.3).

@@ -315,21 +315,21 @@ impl Limiter {
         let Some(at) = self.locator(target) else {
             return false;
         };
-        let (standing, is_known) = match self.load(at).await {
-            Ok(loaded) => (loaded.record.standing(target, self.0.clock.now()), true),
+        let (record, then, is_known) = match self.load(at).await {
+            Ok(loaded) => (loaded.record, self.0.clock.now(), true),
             Err(_) => {
                 let seen = self.0.store.recall(at).unwrap_or_else(Versioned::absent);
-                let then = Timestamp::default();
-                (seen.record.standing(target, then), false)
+                (seen.record, Timestamp::default(), false)
             }
         };
         let is_admitted = match self.0.on_store_failure {
             OnStoreFailure::Admit => !is_known,
             OnStoreFailure::Deny => false,
         };
-        match standing {
+        match record.standing(target, then) {
             Standing::Live { .. } => true,
             Standing::Over(_) => false,
+            Standing::Unknown if record.may_have_forgotten(target.user) => false,
             Standing::Unknown => is_admitted || claim().is_some(),
         }
     }
@@ -345,7 +345,8 @@ impl Limiter {
         let taken = self.decide(at, |record, now| {
             let taken = record.take_in(&request, &policy, now);
             let change = match &taken {
-                TakenIn::Entered if !is_trial => Some(Change::of(Write::Durable)),
+                // Also where it is known: the try that this one repeats may have been refused.
+                TakenIn::Entered | TakenIn::Known if !is_trial => Some(Change::of(Write::Durable)),
                 TakenIn::Entered | TakenIn::Known | TakenIn::Over(_) | TakenIn::Full => None,
             };
             (taken, change)

@@ -50,6 +50,7 @@ pub(super) fn admission(
 }
 
 /// Enters a stream of which nobody knows, and of which its player can prove that it was admitted.
+/// Where an ending may have been forgotten it could be that stream's, and nothing is proved.
 pub(super) fn readmit(
     account: &mut Account,
     claim: &Claim,
@@ -57,6 +58,9 @@ pub(super) fn readmit(
     terms: Terms,
     now: Timestamp,
 ) -> Readmitted {
+    if account.may_have_forgotten() {
+        return Readmitted::Known(Beat::Unknown);
+    }
     let request = Start {
         user: claim.user.clone(),
         id: claim.id.clone(),

@@ -24,7 +24,7 @@ use sha2::Sha256;
 use streamgate_core::{Admitted, DeviceText, ENDING_MEMORY, LocatorKey, Place, StreamId, WallTime};
 
 pub(crate) use self::claims::StreamProof;
-use self::claims::{Claims, Purpose};
+use self::claims::{Claims, Purpose, RENEWED_AFTER};
 use super::{DirectoryLock, Stamp, from_hex, hex, write_private};
 use crate::config::JwtAlgorithm;
 
@@ -158,11 +158,11 @@ impl StreamTokens {
         })
     }
 
-    /// A token for a stream that has its place. It lasts until nothing is remembered of the
-    /// stream any more; heartbeats bring new ones.
+    /// A token for a stream that has its place. It lasts until nothing is remembered of the stream
+    /// any more, also if the last heartbeat came just before it would have brought a new one.
     pub(crate) fn mint(&self, place: &Place, admitted: Admitted, now: WallTime) -> String {
         let lease = &place.stream.lease;
-        let lasts = lease.expires_at().since(lease.heard_at()) + ENDING_MEMORY;
+        let lasts = lease.expires_at().since(lease.heard_at()) + ENDING_MEMORY + RENEWED_AFTER;
         self.minted(place, admitted, Purpose::Anything, lasts, now)
     }
 

@@ -16,7 +16,7 @@ const CLAIM_MAX: Duration = Duration::from_secs(ENDING_MEMORY.as_secs() - LEEWAY
 
 /// How old a token is when a heartbeat is answered with a new one. Young enough to enter its stream
 /// again after the store was away for minutes; old enough that most heartbeats need none.
-const RENEWED_AFTER: Duration = Duration::from_secs(120);
+pub(super) const RENEWED_AFTER: Duration = Duration::from_secs(120);
 
 /// What a token is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

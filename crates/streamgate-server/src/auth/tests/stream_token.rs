@@ -65,7 +65,7 @@ fn a_token_proves_its_stream_until_nothing_is_remembered_of_it() {
             let (tokens, place) = (in_memory(algorithm), place(device));
             let token = tokens.mint(&place, Admitted::ByStore, NOW);
             // The lease, ten minutes of memory, a minute for clocks that differ.
-            let last = (90 + 600 + 60) * 1000 - 1;
+            let last = (90 + 600 + 120 + 60) * 1000 - 1;
             let proof = tokens.verify(&token, later(last)).expect("it is not over");
             assert_eq!((proof.user, proof.stream), (place.user, place.stream.id));
             assert_eq!(tokens.verify(&token, later(last + 1)), None);

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::cmcd::configured;
 use super::trust::body_of;
 use super::*;
 
@@ -194,4 +195,39 @@ async fn whatever_is_asked_is_answered_200_401_or_403() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_gateway_is_asked_about_every_method_also_where_pages_may_call() {
+    let world = configured("[cors]\norigins = \"https://video.example\"");
+    let headers = [
+        ("origin", "https://video.example"),
+        ("access-control-request-method", "GET"),
+    ];
+    for headers in [&headers[..], &[]] {
+        let answer = world
+            .send(asked("OPTIONS /v1/check/media/1.ts", headers))
+            .await;
+        assert_eq!(answer.status(), 401, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_proves_nothing_where_an_ending_may_have_been_forgotten() {
+    let world = World::new();
+    let start = r#"{"userId":"ann","streamId":"mine"}"#;
+    let started = body_of(world.call("POST /v1/streams", start).await).await;
+    let token = started["token"].as_str().expect("a token").to_owned();
+    let check = format!("GET /v1/check?t={token}");
+    let beat = format!("POST /v1/streams/mine/heartbeat?userId=ann&t={token}");
+    assert_eq!(world.code(&check, "").await, "200");
+    let stop = "DELETE /v1/streams/mine?userId=ann";
+    assert_eq!(world.code(stop, "").await, "204");
+    // As many stops of streams that never were as endings are remembered.
+    for index in 0..64 {
+        let stop = format!("DELETE /v1/streams/never-{index}?userId=ann");
+        assert_eq!(world.code(&stop, "").await, "204");
+    }
+    assert_eq!(world.code(&check, "").await, "403 forbidden");
+    assert_eq!(world.code(&beat, "").await, "404 stream-unknown");
 }

@@ -95,7 +95,7 @@ async fn metric(world: &World, page: Request<Body>, name: &str) -> Option<String
     values.next().map(|value| value.trim().to_owned())
 }
 
-fn configured(text: &str) -> World {
+pub(super) fn configured(text: &str) -> World {
     let text = format!("store = \"memory\"\n{text}");
     let sources = Sources {
         file: Some(("test.toml".as_ref(), &text)),

@@ -165,11 +165,6 @@ impl Watch {
             Woken::News
         }
     }
-
-    /// All who watch.
-    pub(crate) fn watchers(&self) -> &Watchers {
-        &self.watchers
-    }
 }
 
 impl Drop for Watch {

@@ -2,6 +2,7 @@
 //! Standard, section 9.2).
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::Extension;
@@ -12,6 +13,7 @@ use futures_util::{Stream, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use streamgate_core::{Standing, StreamId, Target, Timestamp, UserId};
+use streamgate_store::StoreError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +31,9 @@ use crate::watchers::{Watch, Woken};
 const COMMENT: Duration = Duration::from_secs(15);
 /// How often that is said: after an hour the player connects anew, and proves anew who it is.
 const COMMENTS_MAX: u32 = 240;
-/// How soon a stream is looked up again while the store is away.
+/// How soon a stream is looked up again while the store is away: soon at first, then less and less.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const LOOK_AGAIN_MAX: Duration = Duration::from_secs(16);
 /// The least time between two looks at a lease that should be over.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// When to come again after an answer that ended before the stream did: not all at once.
@@ -122,6 +125,8 @@ pub(super) async fn events(
         leaving,
         next,
         look_at: None,
+        looking: None,
+        look_again: LOOK_AGAIN,
         comment_at: Instant::now() + COMMENT,
         comments_left: COMMENTS_MAX,
     };
@@ -140,6 +145,9 @@ struct Telling {
     next: Next,
     /// When the lease ends that was seen last.
     look_at: Option<Instant>,
+    /// A look that takes its time, while comments go on.
+    looking: Option<Looking>,
+    look_again: Duration,
     comment_at: Instant,
     comments_left: u32,
 }
@@ -153,8 +161,11 @@ enum Next {
 enum Happened {
     Leaving,
     Woken(Woken),
+    Seen(Result<Standing, StoreError>),
     Time,
 }
+
+type Looking = Pin<Box<dyn Future<Output = Result<Standing, StoreError>> + Send>>;
 
 impl Telling {
     fn events(self) -> impl Stream<Item = Result<Event, Infallible>> {
@@ -181,7 +192,14 @@ impl Telling {
             match self.happening().await {
                 Happened::Leaving => return Some(self.come_again()),
                 Happened::Woken(Woken::LetGo) => return None,
-                Happened::Woken(Woken::News) => {}
+                // A look that began before may have missed it.
+                Happened::Woken(Woken::News) => self.looking = Some(self.look()),
+                Happened::Seen(seen) => {
+                    self.looking = None;
+                    if let Some(told) = self.take_in(seen) {
+                        return Some(told);
+                    }
+                }
                 Happened::Time if self.comment_at <= Instant::now() => {
                     self.comment_at = Instant::now() + COMMENT;
                     self.comments_left -= 1;
@@ -191,42 +209,56 @@ impl Telling {
                         Event::default().comment("")
                     });
                 }
-                Happened::Time => {}
-            }
-            if let Some(told) = self.look().await {
-                return Some(told);
+                Happened::Time => {
+                    self.look_at = None;
+                    self.looking = Some(self.look());
+                }
             }
         }
     }
 
-    async fn happening(&self) -> Happened {
+    async fn happening(&mut self) -> Happened {
         let alarm = self
             .look_at
             .map_or(self.comment_at, |at| at.min(self.comment_at));
+        let looking = async {
+            match &mut self.looking {
+                Some(looking) => looking.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = self.leaving.cancelled() => Happened::Leaving,
             woken = self.watch.woken() => Happened::Woken(woken),
+            seen = looking => Happened::Seen(seen),
             () = tokio::time::sleep_until(alarm) => Happened::Time,
         }
     }
 
-    /// Looks the stream up, and tells if it is over.
-    async fn look(&mut self) -> Option<Event> {
-        let target = Target {
-            user: self.user.as_ref(),
-            id: &self.id,
-        };
-        let turn = self.watch.watchers().turn().await;
-        let standing = self.api.limiter().standing(target).await;
-        drop(turn);
-        match standing {
-            Ok(standing) => self.tell(&standing),
-            Err(_) => {
-                self.look_at = Some(Instant::now() + LOOK_AGAIN);
-                None
-            }
+    /// Looks the stream up, when it is its turn.
+    fn look(&self) -> Looking {
+        let (api, user, id) = (self.api.clone(), self.user.clone(), self.id.clone());
+        Box::pin(async move {
+            let target = Target {
+                user: user.as_ref(),
+                id: &id,
+            };
+            let _turn = api.limiter().watchers().turn().await;
+            api.limiter().standing(target).await
+        })
+    }
+
+    /// What there is to tell of what was seen, if anything.
+    fn take_in(&mut self, seen: Result<Standing, StoreError>) -> Option<Event> {
+        if let Ok(standing) = seen {
+            self.look_again = LOOK_AGAIN;
+            return self.tell(&standing);
         }
+        let pause = self.look_again.mul_f64(rand::random_range(0.5..1.0));
+        self.look_at = Some(Instant::now() + pause);
+        self.look_again = (self.look_again * 2).min(LOOK_AGAIN_MAX);
+        None
     }
 
     /// What there is to tell of this, if anything.

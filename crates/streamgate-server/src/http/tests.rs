@@ -42,6 +42,7 @@ struct World {
     router: Router,
     clock: Arc<ManualClock>,
     store: Arc<Flaky>,
+    draining: CancellationToken,
 }
 
 impl World {
@@ -81,6 +82,7 @@ impl World {
         });
         let auth = Auth::open(config, clock.wall()).expect("it can be used");
         let auth = Arc::new(auth);
+        let draining = CancellationToken::new();
         let api = Api::new(Parts {
             looks: looks(&limiter, &auth),
             limiter,
@@ -94,12 +96,13 @@ impl World {
                 heartbeat: None,
                 renew_after: Duration::ZERO,
             },
-            draining: CancellationToken::new(),
+            draining: draining.clone(),
         });
         Self {
             router: router(&api, &config.http, &config.cors_origins),
             clock,
             store,
+            draining,
         }
     }
 

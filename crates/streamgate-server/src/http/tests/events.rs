@@ -235,6 +235,29 @@ async fn a_store_that_is_away_when_it_matters_is_asked_again() {
     let soon = tokio::time::timeout(Duration::from_secs(100), &mut ending).await;
     assert!(soon.is_err(), "nobody knows");
     world.store.set_down(false);
-    let soon = tokio::time::timeout(Duration::from_secs(1), ending).await;
-    assert_eq!(soon.expect("within a second"), "stream-stopped");
+    let soon = tokio::time::timeout(Duration::from_secs(16), ending).await;
+    assert_eq!(soon.expect("with the next look"), "stream-stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_look_takes_its_time_comments_go_on_and_a_drain_ends_it_at_once() {
+    let world = World::new();
+    world.start("ann", "s", "tv").await;
+    let mut events = world.live_events("ann", "s").await;
+    world.code("DELETE /v1/streams/s?userId=ann", "").await;
+    world.store.pause();
+    for _ in 0..3 {
+        assert_eq!(events.next().await.as_deref(), Some(": \n\n"));
+    }
+    world.store.release();
+    assert_eq!(events.ending().await, "stream-stopped");
+
+    world.start("ann", "t", "tv").await;
+    let mut events = world.live_events("ann", "t").await;
+    world.code("DELETE /v1/streams/t?userId=ann", "").await;
+    world.store.pause();
+    assert!(events.is_silent());
+    world.draining.cancel();
+    let last = events.next().await.expect("a word");
+    assert!(last.starts_with("retry: "), "{last}");
 }

@@ -65,11 +65,17 @@ async fn follow(url: &RedisUrl, telling: &mpsc::Sender<News>) {
         let Err(error) = listen(url, turn, telling).await;
         tracing::debug!(error = %error, "no news from other nodes for the moment");
         // One that stood for a while is worth a quick try.
-        pause = if PAUSE_MAX < began.elapsed() {
+        let next = if PAUSE_MAX < began.elapsed() {
             PAUSE
         } else {
             (pause * 2).min(PAUSE_MAX)
         };
+        if pause < PAUSE_MAX && next == PAUSE_MAX {
+            let message = "no news from other nodes for seconds: players learn what happened there \
+                           with their next heartbeat";
+            tracing::warn!(error = %error, "{message}");
+        }
+        pause = next;
         tokio::time::sleep(pause).await;
     }
 }

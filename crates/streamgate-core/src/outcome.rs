@@ -28,7 +28,7 @@ pub struct Place {
 pub enum Over {
     /// Its player stopped it.
     Stopped,
-    /// It was silent until its lease ended, and its place is taken.
+    /// It was silent until its lease ended.
     Expired,
     /// A newer start took its place.
     Replaced {

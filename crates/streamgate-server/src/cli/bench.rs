@@ -44,7 +44,8 @@ Examples:
 
 Exit codes:
   0   done, and every answer was one that a limiter may give
-  1   the server could not be reached, or answered nothing
+  1   the server could not be reached, answered nothing but 401 and 403, or left more than
+      every hundredth request without an answer
   3   the server broke the rules: the report says how";
 
 /// How often progress is shown.
@@ -89,6 +90,16 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<()> {
     ensure!(report.tally.requests() != 0, "no request was answered");
     let violations = report.findings.violations;
     ensure!(violations == 0, Violations(violations));
+    let refused = [401, 403].map(|status| report.tally.statuses.get(&status).unwrap_or(&0));
+    ensure!(
+        refused.into_iter().sum::<u64>() < report.tally.requests(),
+        "every request was answered 401 or 403: a server that asks who calls wants --key-file"
+    );
+    let unanswered = report.tally.transport_errors;
+    ensure!(
+        unanswered * 100 <= report.tally.requests(),
+        "{unanswered} requests got no answer"
+    );
     Ok(())
 }
 

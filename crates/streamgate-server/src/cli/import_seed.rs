@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Arg, Args};
 use futures_util::StreamExt;
 use futures_util::stream;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{ServeArgs, print};
+use crate::config::StoreKind;
 use crate::engine::{self, Follower};
 use crate::http::as_javascript_writes;
 use crate::limiter::{Limiter, Naming, StartCall};
@@ -27,11 +28,11 @@ use crate::service::{self, Kept};
 pub(super) const EXAMPLES: &str = "\
 Examples:
   streamgate import-seed --store dynamodb --dry-run          what it would do
-  streamgate import-seed --store dynamodb                    from table userStreams, in the region of
-                                                             AWS_REGION
+  streamgate import-seed --store dynamodb                    from table userStreams in AWS_REGION
   streamgate import-seed --from-table old --store redis --store-url redis://127.0.0.1
 
-Each stream has a place here until a DELETE /stream ends it, for seed.lease_seconds at the most, also
+The seed is the service that this one grew from: it kept an item with userId and streamId for each
+stream in a table of DynamoDB. Each stream has a place here until a DELETE /stream ends it, for seed.lease_seconds at the most, also
 above the limit. To run it again does no harm; do so once more within ten minutes after the clients
 were moved. docs/aws.md has the whole way.
 
@@ -46,6 +47,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const SHOWN_MAX: usize = 10;
 
 #[derive(Args)]
+#[command(mut_args(without_what_serves))]
 pub(super) struct ImportArgs {
     /// The seed's table
     #[arg(long, value_name = "NAME", default_value = "userStreams")]
@@ -53,7 +55,7 @@ pub(super) struct ImportArgs {
     /// The endpoint of `DynamoDB` that has it [default: AWS's own]
     #[arg(long, value_name = "URL")]
     from_url: Option<String>,
-    /// Look at every item, and change nothing
+    /// Say what would come of it, and change nothing
     #[arg(long)]
     dry_run: bool,
     /// Print JSON
@@ -63,10 +65,20 @@ pub(super) struct ImportArgs {
     to: ServeArgs,
 }
 
+/// What serves requests has no meaning here.
+fn without_what_serves(flag: Arg) -> Arg {
+    match flag.get_id().as_str() {
+        "listen" | "auth" | "allow_unauthenticated" => flag.hide(true),
+        _ => flag,
+    }
+}
+
 /// What became of the items.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Summary {
+    /// Whether it is only what would.
+    dry_run: bool,
     /// Items that were read.
     read: u64,
     /// Streams that have a place now, or would have.
@@ -101,7 +113,11 @@ pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
 }
 
 async fn import(args: &ImportArgs) -> anyhow::Result<()> {
-    let (config, warnings) = args.to.load()?;
+    let (mut config, warnings) = args.to.load()?;
+    if args.dry_run && config.store == StoreKind::Embedded && !config.data_dir.exists() {
+        // It would be made, and empty.
+        config.store = StoreKind::Memory;
+    }
     log_to_stderr(&config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -128,6 +144,12 @@ async fn import(args: &ImportArgs) -> anyhow::Result<()> {
         terms: service::seed_terms(&config),
         is_trial: args.dry_run,
     };
+    let endpoint = args.from_url.as_deref().unwrap_or("AWS");
+    tracing::info!(
+        table = args.from_table,
+        endpoint,
+        "reading the seed's table"
+    );
     let table = SeedTable::open(args.from_url.as_deref(), &args.from_table).await;
     let imported = import.all(table, &ending).await;
     following.cancel();
@@ -165,7 +187,10 @@ impl Import {
     ) -> anyhow::Result<(Summary, bool)> {
         let bar = ProgressBar::no_length()
             .with_style(ProgressStyle::with_template("{spinner} {msg}, {elapsed}")?);
-        let mut summary = Summary::default();
+        let mut summary = Summary {
+            dry_run: self.is_trial,
+            ..Summary::default()
+        };
         loop {
             let page = ending.run_until_cancelled(table.page()).await;
             let page = match page {
@@ -272,9 +297,14 @@ impl fmt::Display for Summary {
             refused,
             ..
         } = self;
+        let (only, entered_how) = if self.dry_run {
+            ("dry run, nothing was changed: ", "would be entered")
+        } else {
+            ("", "entered")
+        };
         writeln!(
             f,
-            "{read} items read: {entered} streams entered, {known} known, {over} over here, {refused} refused"
+            "{only}{read} items read: {entered} streams {entered_how}, {known} known, {over} over here, {refused} refused"
         )?;
         for refusal in &self.refusals {
             writeln!(f, "  {refusal}")?;

@@ -22,7 +22,7 @@ pub(super) enum Command {
         after_help = "Examples:\n  streamgate streams list --user 123456789\n  streamgate streams list --user 123456789 --json"
     )]
     List(ListArgs),
-    /// Evict streams of a user; their players are told at the next heartbeat
+    /// Evict streams of a user; their players are told at once, or at the next heartbeat
     #[command(
         after_help = "Examples:\n  streamgate streams stop --user 123456789 --all\n  streamgate streams stop --user 123456789 6f3b1c2e-8a4d-8f00-9d7e-3b2a1c0d4e5f"
     )]
@@ -155,7 +155,7 @@ fn stop(args: &StopArgs) -> anyhow::Result<()> {
         };
         return print(&format!("{}\n", serde_json::json!({ "stopped": stopped })));
     }
-    print("stopped; the players are told at their next heartbeat\n")
+    print("stopped; the players are told at once, or at their next heartbeat\n")
 }
 
 impl Whose {

@@ -60,7 +60,7 @@ impl Code {
             Self::StreamStopped => (StatusCode::GONE, "The stream was stopped by its player"),
             Self::StreamExpired => (
                 StatusCode::GONE,
-                "The stream was silent for too long and its place is taken",
+                "The stream was silent for too long and has no place any more",
             ),
             Self::StreamReplaced => (StatusCode::GONE, "A newer stream took the place"),
             Self::StreamEvicted => (StatusCode::GONE, "The stream was ended by an operator"),
@@ -201,7 +201,12 @@ impl Problem {
     }
 
     pub(super) fn over(over: &Over) -> Self {
-        let detail = "start again with a new streamId to go on";
+        let detail = match over {
+            Over::Expired => "start again to go on",
+            Over::Stopped | Over::Replaced { .. } | Over::Evicted => {
+                "start again with a new streamId to go on"
+            }
+        };
         let mut problem = Self::new(Code::of_over(over), detail);
         problem.0.by = successor(over).map(ToString::to_string);
         problem

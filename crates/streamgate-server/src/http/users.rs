@@ -59,7 +59,7 @@ pub(super) async fn list(
 
 /// Evicts all streams of a user
 ///
-/// For operators. The players are told at their next heartbeat.
+/// For operators. The players are told at once, or at their next heartbeat.
 #[utoipa::path(
     delete,
     path = "/v1/users/{userId}/streams",
@@ -81,7 +81,7 @@ pub(super) async fn evict_all(
 
 /// Evicts a stream of a user
 ///
-/// For operators. The player is told at its next heartbeat.
+/// For operators. The player is told at once, or at its next heartbeat.
 #[utoipa::path(
     delete,
     path = "/v1/users/{userId}/streams/{streamId}",

@@ -108,14 +108,18 @@ async fn of_engine(
 ) -> anyhow::Result<Kept> {
     let key = config.locator_key.clone();
     let key = key.context("the configuration has made sure of a locator_key")?;
+    let mut last = None;
     let reached = tokio::time::timeout(ENGINE_WAIT_MAX, async {
         loop {
             match store.ready().await {
                 Ok(time) => return Ok(time),
                 Err(error) if draining.is_cancelled() => return Err(error),
                 Err(error) => {
-                    let cause = error.source().map(tracing::field::display);
-                    tracing::warn!(error = %error, cause, "waiting for the store");
+                    let cause = error.source().map(ToString::to_string);
+                    if last != cause {
+                        tracing::warn!(error = %error, cause, "waiting for the store");
+                    }
+                    last = cause;
                 }
             }
             draining
@@ -123,8 +127,9 @@ async fn of_engine(
                 .await;
         }
     });
-    let reached = reached.await.map_err(|late| anyhow!(late));
-    let time = reached.context("the store did not answer")??;
+    let reached = reached.await;
+    let time = reached.map_err(|late| anyhow!(last.unwrap_or_else(|| late.to_string())));
+    let time = time.context("the store did not answer")??;
     let time = time.context("an engine has a clock")?;
     Ok(Kept {
         store,

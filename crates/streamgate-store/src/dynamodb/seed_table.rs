@@ -20,8 +20,9 @@ const STREAM: &str = "streamId";
 /// How long one try for a page may take, and all of them.
 const TRY_MAX: Duration = Duration::from_secs(10);
 const PAGE_MAX: Duration = Duration::from_secs(120);
-/// How often a page is asked for while the table has too much to do.
-const TRIES_MAX: u32 = 10;
+/// How often a page is asked for, and the longest wait between two tries.
+const TRIES_MAX: u32 = 7;
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A stream of the seed: what its item says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,9 +76,11 @@ impl SeedTable {
             .operation_attempt_timeout(TRY_MAX)
             .operation_timeout(PAGE_MAX)
             .build();
-        let loader = loader(endpoint)
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::adaptive().with_max_attempts(TRIES_MAX));
+        let loader = loader(endpoint).timeout_config(timeouts).retry_config(
+            RetryConfig::adaptive()
+                .with_max_attempts(TRIES_MAX)
+                .with_max_backoff(PAUSE_MAX),
+        );
         Self {
             client: Client::new(&loader.load().await),
             table: table.to_owned(),

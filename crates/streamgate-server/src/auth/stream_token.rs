@@ -233,6 +233,12 @@ impl StreamTokens {
         StreamProof::read(key.verified(token)?, now)
     }
 
+    /// Whether it proved something once, whatever time has passed.
+    pub(crate) fn was_good(&self, token: &str) -> bool {
+        self.verify_for_reports(token, WallTime::from_millis(0))
+            .is_some()
+    }
+
     /// Whether it claims to be one of ours.
     pub(crate) fn knows(&self, token: &str) -> bool {
         let state = self.state.read();

@@ -52,8 +52,13 @@ pub(super) struct Questioned {
     pub(super) proof: Option<StreamProof>,
 }
 
-/// Whoever sends a player's reports, if that was proved: it is answered alike.
-pub(super) struct Reporter(pub(super) Option<Caller>);
+/// Whoever sends a player's reports: it is answered alike.
+pub(super) enum Reporter {
+    Known(Caller),
+    /// The player of a stream whose token for reports is over.
+    Late,
+    Nobody,
+}
 
 /// A client whose certificate is of the configured authority: an extension of its requests.
 #[derive(Clone, Copy, Debug)]
@@ -401,10 +406,15 @@ impl FromRequestParts<Api> for Reporter {
         let now = api.limiter().clock().wall();
         let token = token_parameter(parts.uri.query().unwrap_or_default());
         let proof = token.and_then(|it| api.0.auth.stream_tokens.verify_for_reports(it, now));
-        Ok(Self(match proof {
-            Some(proof) => Some(Caller::Stream(proof)),
-            None => Caller::from_request_parts(parts, api).await.ok(),
-        }))
+        if let Some(proof) = proof {
+            return Ok(Self::Known(Caller::Stream(proof)));
+        }
+        let was_good = token.is_some_and(|it| api.0.auth.stream_tokens.was_good(it));
+        Ok(match Caller::from_request_parts(parts, api).await {
+            Ok(caller) => Self::Known(caller),
+            Err(_) if was_good => Self::Late,
+            Err(_) => Self::Nobody,
+        })
     }
 }
 

@@ -1,31 +1,23 @@
 //! `POST /v1/cmcd`: what players report of themselves (CTA-5004-B, event mode), as heartbeats.
 //! Whatever comes of a report, it is answered 204: players repeat what is answered otherwise.
 
-use std::convert::Infallible;
-
-use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, Request, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
-use http_body_util::BodyExt;
 use streamgate_core::{Beat, Readmitted, StreamId, Target};
 
+use super::Api;
 use super::caller::{Caller, Reporter};
-use super::{Api, BODY_MAX};
+use super::extract::RawBody;
+use super::problem::Problem;
 use crate::cmcd::{self, Report};
 use crate::limiter::Answer;
 use crate::metrics::Reported;
 
 /// What the player is to do, where its page looks: nothing in CMCD tells a player to stop.
 pub(super) const STREAM_ACTION: HeaderName = HeaderName::from_static("stream-action");
-/// How much of a body that is too large is read all the same: a connection with something unread
-/// on it is closed after the answer, and its player would send it all again.
-const PASSED_OVER_MAX: usize = 1 << 20;
-
-/// A body of at most `BODY_MAX` bytes, if it is.
-pub(super) struct ReportBody(Option<Bytes>);
-
 /// What becomes of the player that reports.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -54,20 +46,24 @@ enum Verdict {
 )]
 pub(super) async fn collect(
     State(api): State<Api>,
-    Reporter(caller): Reporter,
-    ReportBody(body): ReportBody,
+    reporter: Reporter,
+    body: Result<RawBody, Problem>,
 ) -> Response {
     let metrics = &api.0.metrics;
-    let (caller, body) = match (caller, body) {
-        (_, None) => {
+    let (caller, body) = match (reporter, body) {
+        (_, Err(_)) => {
             metrics.reported(Reported::TooLarge, 1);
             return received(Verdict::PlayOn);
         }
-        (None, Some(_)) => {
+        (Reporter::Nobody, Ok(_)) => {
             metrics.reported(Reported::Refused, 1);
             return received(Verdict::PlayOn);
         }
-        (Some(caller), Some(body)) => (caller, body),
+        (Reporter::Late, Ok(_)) => {
+            metrics.reported(Reported::Over, 1);
+            return received(Verdict::Stop);
+        }
+        (Reporter::Known(caller), Ok(RawBody(body))) => (caller, body),
     };
     let reports = cmcd::read(&body);
     metrics.reported(Reported::Unreadable, reports.unreadable);
@@ -166,31 +162,4 @@ pub(super) async fn always_received(State(api): State<Api>, mut response: Respon
         response.headers_mut().remove(header);
     }
     response
-}
-
-impl<S: Send + Sync> FromRequest<S> for ReportBody {
-    type Rejection = Infallible;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
-        let mut body = request.into_body();
-        let mut bytes = Vec::new();
-        let mut passed_over = 0;
-        while let Some(frame) = body.frame().await {
-            let Ok(frame) = frame else {
-                return Ok(Self(None));
-            };
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
-            if bytes.len() + data.len() <= BODY_MAX {
-                bytes.extend_from_slice(&data);
-            } else if passed_over <= PASSED_OVER_MAX {
-                passed_over += data.len();
-            } else {
-                break;
-            }
-        }
-        let is_whole = passed_over == 0;
-        Ok(Self(is_whole.then(|| bytes.into())))
-    }
 }

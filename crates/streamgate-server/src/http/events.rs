@@ -110,11 +110,15 @@ pub(super) async fn events(
     })?;
     // Watched first, so that nothing that happens after the look is missed.
     let next = match api.limiter().standing(target).await? {
-        Standing::Unknown => return Err(Problem::stream_unknown()),
+        Standing::Unknown if caller.claim(&api, &id, None).is_none() => {
+            return Err(Problem::stream_unknown());
+        }
         Standing::Over(_) if headers.get(LAST_EVENT_ID).is_some_and(|id| id == LAST) => {
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
-        standing @ (Standing::Over(_) | Standing::Live { .. }) => Next::Tell(standing),
+        standing @ (Standing::Over(_) | Standing::Live { .. } | Standing::Unknown) => {
+            Next::Tell(standing)
+        }
     };
     let leaving = leaving.map_or_else(|| api.0.draining.clone(), |it| it.0.0);
     let telling = Telling {

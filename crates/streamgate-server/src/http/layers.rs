@@ -108,7 +108,13 @@ impl Passage {
     async fn answer(&self, entry: Entry, request: Request, next: Next) -> Response {
         let mut response = match entry {
             Entry::Always => return caught(request, next).await,
-            Entry::Gateway => caught(request, next).await,
+            Entry::Gateway => {
+                let answer = caught(request, next);
+                let answered = tokio::time::timeout(self.shared.deadline, answer).await;
+                answered.unwrap_or_else(|_elapsed| {
+                    Problem::forbidden("nobody can tell in time").into_response()
+                })
+            }
             Entry::Bounded | Entry::Start => {
                 let answer = self.admit(entry, request, next);
                 let answered = tokio::time::timeout(self.shared.deadline, answer).await;

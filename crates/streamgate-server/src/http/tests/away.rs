@@ -180,3 +180,19 @@ async fn a_machine_whose_clock_is_not_the_engines_gets_no_requests() {
         assert_eq!(world.code("GET /readyz", "").await, expected, "{ahead} ms");
     }
 }
+
+#[tokio::test]
+async fn who_can_prove_a_stream_that_the_store_lost_is_asked_to_listen_again() {
+    let (beat, token, _) = started(&node(""), "tv").await;
+    let after = node("");
+    let line = beat.replace("POST", "GET").replace("/heartbeat", "/events");
+    assert_eq!(after.code(&line, "").await, "404 stream-unknown");
+    let answer = after.call(&format!("{line}?t={token}"), "").await;
+    assert_eq!(answer.status(), 200);
+    let events = answer.into_body().collect().await.expect("an end");
+    let events = String::from_utf8(events.to_bytes().to_vec()).expect("text");
+    assert!(
+        events.starts_with("retry: ") && events.lines().count() == 2,
+        "{events:?}"
+    );
+}

@@ -247,8 +247,12 @@ async fn a_token_for_reports_is_good_for_nothing_else_and_for_a_day() {
     let record = format!("sid=\"{sid}\",sta=e,v=2");
     assert_eq!(told(world.call("POST /v1/cmcd", &record).await).await, "");
     world.wait(86_400.0 + 60.0);
-    assert_eq!(tv.says(&world, "sta=p").await, "");
-    assert_eq!(counted_as(&world, page(), "refused").await, "2");
+    assert_eq!(tv.says(&world, "sta=p").await, "stop");
+    assert_eq!(counted_as(&world, page(), "over").await, "1");
+    assert_eq!(counted_as(&world, page(), "refused").await, "1");
+    // What never was a token of ours stops nobody.
+    let forged = format!("POST /v1/cmcd?t={}", token.replace(['A', 'B'], "C"));
+    assert_eq!(told(world.call(&forged, &record).await).await, "");
 }
 
 #[tokio::test]

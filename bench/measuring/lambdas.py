@@ -22,7 +22,7 @@ _KEY = "00112233445566778899aabbccddeeff"
 _AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 #: As many as DynamoDB takes in one BatchWriteItem.
 _BATCH = 25
-#: How many start at once in the race, and over how many processes.
+#: How many start in the race, and over how many processes, as many at a time.
 _RACERS, _PROCESSES = 50, 10
 _SEEDS = "the seed's design"
 
@@ -215,7 +215,7 @@ def _starts_and_stops(one, seconds, name):
 
 
 def _race(program, environment, directory):
-    """How many of 50 starts of one user get in that come at once, over ten processes."""
+    """How many of 50 starts of one user get in that come ten at a time, each to another process."""
     with ExitStack() as open_ones:
         ones = [open_ones.enter_context(function(program, environment, directory))
                 for _ in range(_PROCESSES)]
@@ -273,6 +273,6 @@ def table(results, races):
         ]
         lines.append(f"| {size:,} | {cells[0]} | {cells[1]} | "
                      f"{statistics.median(ratios):.1f} ({ratios[0]:.1f}–{ratios[-1]:.1f}) |")
-    lines.append(f"| {_RACERS} starts of one user at once, limit 3: admitted | {races['streamgate']} | "
+    lines.append(f"| {_RACERS} starts of one user, {_PROCESSES} at a time, limit 3: admitted | {races['streamgate']} | "
                  f"{races[_SEEDS]} | |")
     return "\n".join(lines)

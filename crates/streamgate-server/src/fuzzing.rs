@@ -183,7 +183,7 @@ impl World {
             .enable_all()
             .build();
         let runtime = runtime.expect("a runtime");
-        let router = router(&api, &config.http, &[]);
+        let router = router(&api, &config.http, &[], axum::Router::new());
         let started = runtime.block_on(started(&router));
         let text = |field: &str| started.pointer(field).and_then(|it| it.as_str());
         let token = text("/token").expect("a token").to_owned();

@@ -84,7 +84,7 @@ impl Hosted {
             clock: Arc::clone(&clock),
         });
         let api = Api::new(parts);
-        let mut router = http::router(&api, &config.http, &config.cors_origins);
+        let mut router = http::router(&api, &config.http, &config.cors_origins, Router::new());
         if let Some(measure) = &measure {
             router = router.layer(from_fn_with_state(measure.clone(), measured));
         }

@@ -148,8 +148,14 @@ fn system() -> OpenApiRouter<Api> {
         .routes(routes!(system::token_keys))
 }
 
-/// The whole service. Probes and metrics answer however busy it is.
-pub(crate) fn router(api: &Api, config: &HttpConfig, origins: &[HeaderValue]) -> Router {
+/// The whole service, and pages beside it, if there are any. Probes, metrics and pages answer
+/// however busy it is.
+pub(crate) fn router(
+    api: &Api,
+    config: &HttpConfig,
+    origins: &[HeaderValue],
+    pages: Router<Api>,
+) -> Router {
     let passage = Passage::new(config, Arc::clone(&api.0.metrics));
     let passage = passage.looking(api);
     let seed = passage.guard(Entry::Start, seed_routes().into());
@@ -163,6 +169,7 @@ pub(crate) fn router(api: &Api, config: &HttpConfig, origins: &[HeaderValue]) ->
     let reported = map_response_with_state(api.clone(), cmcd::always_received);
     let others = Router::from(system())
         .merge(openapi::routes())
+        .merge(pages)
         .fallback(async || Problem::not_found());
     let router = passage
         .guard(Entry::Start, starts().into())

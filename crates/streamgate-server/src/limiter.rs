@@ -546,9 +546,9 @@ impl Limiter {
                 now,
             };
             // Also if nobody waits for it any more, or nobody can say whether it happened.
-            let news = (0 < expired + ended).then(|| self.0.watchers.news(at));
+            let wake = (0 < expired + ended).then(|| self.0.watchers.wake_later(at));
             let swapped = self.0.store.swap(swap).await;
-            drop(news);
+            drop(wake);
             began = self.0.metrics.swapped(began, swapped.is_ok());
             match swapped {
                 Ok(()) => {

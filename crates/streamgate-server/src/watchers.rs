@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use streamgate_core::{Locator, StreamId};
-use streamgate_store::News as Told;
+use streamgate_store::News;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
@@ -46,10 +46,10 @@ pub(crate) struct Watch {
     bell: Arc<Bell>,
 }
 
-/// News that is told when this is dropped.
-pub(crate) struct News<'a>(&'a Watchers, Locator);
+/// Wakes those who watch somewhere when this is dropped.
+pub(crate) struct Wake<'a>(&'a Watchers, Locator);
 
-impl Drop for News<'_> {
+impl Drop for Wake<'_> {
     fn drop(&mut self) {
         let Self(watchers, at) = self;
         watchers.wake(*at);
@@ -112,8 +112,8 @@ impl Watchers {
     }
 
     /// Wakes those who watch there when what it returns is dropped.
-    pub(crate) fn news(&self, at: Locator) -> News<'_> {
-        News(self, at)
+    pub(crate) fn wake_later(&self, at: Locator) -> Wake<'_> {
+        Wake(self, at)
     }
 
     /// Something ended there.
@@ -181,8 +181,8 @@ pub(crate) async fn follow(limiter: Limiter, stop: CancellationToken) {
     };
     while let Some(Some(told)) = stop.run_until_cancelled(news.recv()).await {
         match told {
-            Told::Ended(at) => limiter.watchers().wake(at),
-            Told::Missed => limiter.watchers().wake_all(),
+            News::Ended(at) => limiter.watchers().wake(at),
+            News::Missed => limiter.watchers().wake_all(),
         }
     }
 }

@@ -9,6 +9,8 @@ export type { Denial, Device, Failure, Handle, Holder, Options, State, Stopped }
 
 /** How long an answer may take. */
 const DEADLINE_MS = 10_000;
+/** How long nobody asks for news where they were refused. */
+const DEAF_MS = 600_000;
 /** How long a media element may be without a source between two: a player that zaps. */
 const ZAP_MS = 2_000;
 
@@ -47,7 +49,7 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
   let intervalMs = 20_000;
   let dueAt = 0;
   let comesBack = false;
-  let isDeaf = options.events === false || !globalThis.EventSource;
+  let deafUntil = options.events === false || !globalThis.EventSource ? Infinity : 0;
   let zap: ReturnType<typeof setTimeout>;
 
   const beats = timer(() => stream && beat(stream));
@@ -102,14 +104,14 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
 
   /** Hears at once how the stream ends; without it, the next heartbeat does. */
   const listen = (it: Stream) => {
-    if (isDeaf || (it.news && it.news.readyState < 2)) return;
+    if (Date.now() < deafUntil || (it.news && it.news.readyState < 2)) return;
     let isOpen = false;
     const news = (it.news = new EventSource(address(it, 'events')));
     news.onopen = () => (isOpen = true);
     // Left to itself it would come back every few seconds, whatever happened to the server: the
-    // next heartbeat that is answered opens it again, unless there never was anything to hear.
+    // next heartbeat that is answered opens it again, and a good while later if it was refused.
     news.onerror = () => {
-      isDeaf ||= !isOpen && news.readyState === 2;
+      if (!isOpen && news.readyState === 2) deafUntil = Date.now() + DEAF_MS;
       news.close();
     };
     news.addEventListener('ended', () => {

@@ -10,6 +10,7 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderN
 
 use super::serve;
 use crate::config::{Config, Sources};
+use crate::http::Api;
 use crate::log::log_to_stderr;
 
 pub(super) const EXAMPLES: &str = "\
@@ -77,8 +78,10 @@ pub(super) fn demo(args: &DemoArgs) -> anyhow::Result<()> {
 }
 
 /// The page and all that it loads.
-fn pages() -> Router {
-    let index = Router::new().route("/demo", get(async || Redirect::permanent("/demo/")));
+fn pages() -> Router<Api> {
+    let to_the_page = get(async || Redirect::temporary("/demo/"));
+    let index = Router::new().route("/", to_the_page.clone());
+    let index = index.route("/demo", to_the_page);
     ASSETS.iter().fold(index, |router, &(path, kind, bytes)| {
         let headers: [(HeaderName, &str); 3] = [
             (CONTENT_TYPE, kind),

@@ -33,12 +33,12 @@ pub(super) fn serve(args: &ServeArgs) -> anyhow::Result<()> {
 }
 
 /// Serves until a signal comes, and beside the API the pages of the demo, if there are any.
-pub(super) fn block_on(config: &Config, demo: Option<Router>) -> anyhow::Result<()> {
+pub(super) fn block_on(config: &Config, demo: Option<Router<Api>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     runtime.block_on(run(config, demo))
 }
 
-async fn run(config: &Config, demo: Option<Router>) -> anyhow::Result<()> {
+async fn run(config: &Config, demo: Option<Router<Api>>) -> anyhow::Result<()> {
     let draining = CancellationToken::new();
     // Signals first: a stop during a long start is a stop.
     TaskTracker::new().spawn(follow_signals(draining.clone())?);
@@ -71,9 +71,10 @@ async fn run(config: &Config, demo: Option<Router>) -> anyhow::Result<()> {
         tasks.spawn(async move { tls.follow(following).await });
     }
     greet(config, address, demo.is_some())?;
+    let pages = demo.unwrap_or_default();
     listener::serve(
         listener,
-        http::router(&api, &config.http, &config.cors_origins).merge(demo.unwrap_or_default()),
+        http::router(&api, &config.http, &config.cors_origins, pages),
         tls,
         &config.http,
         draining,

@@ -99,7 +99,7 @@ impl World {
             draining: draining.clone(),
         });
         Self {
-            router: router(&api, &config.http, &config.cors_origins),
+            router: router(&api, &config.http, &config.cors_origins, Router::new()),
             clock,
             store,
             draining,

@@ -51,7 +51,8 @@ export const broadcast = async (service: string, pages: string, port: number): P
     ['/srv/video', join(home, 'video')],
     ['http {', `http { ${own.join(' ')} access_log off;`],
   );
-  recipe('streamgate-check.conf');
+  recipe('streamgate-check.conf', ['/etc/nginx/', `${home}/`]);
+  recipe('streamgate-ask.conf');
   recipe('streamgate.conf', ['127.0.0.1:8080', new URL(service).host], [
     '/var/cache/nginx/streamgate',
     join(home, 'cache'),

@@ -52,7 +52,9 @@ fn nginx(check: &str, server: SocketAddr, key: Option<&str>) -> Gateway {
     let header = "# proxy_set_header Authorization \"Bearer <the API key>\";";
     let with_key = key.map(|key| format!("proxy_set_header Authorization \"Bearer {key}\";"));
     let with_key = with_key.as_deref().unwrap_or(header);
-    let text = recipe(&format!("nginx/{check}"), &[(header, with_key)]);
+    let ask = recipe("nginx/streamgate-ask.conf", &[(header, with_key)]);
+    fs::write(at("streamgate-ask.conf"), ask).expect("it can be written");
+    let text = recipe(&format!("nginx/{check}"), &[("/etc/nginx/", &at(""))]);
     fs::write(at(check), text).expect("it can be written");
     let globals = format!("daemon off; user root; pid {};", at("pid"));
     let args = [

@@ -261,7 +261,7 @@ fn an_operator_stops_streams() {
     let client = watched.server.client();
     let (tv, phone) = (watched.tv.as_str(), watched.phone.as_str());
     expect![[r#"
-        stopped; the players are told at their next heartbeat
+        stopped; the players are told at once, or at their next heartbeat
     "#]]
     .assert_eq(&watched.streams(&["stop", phone]));
     assert_eq!(client.streams_of("a%2Fb%20c"), [tv]);

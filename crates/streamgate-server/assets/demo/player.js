@@ -59,6 +59,7 @@ function start() {
     userId: device.user,
     device: { id: device.device, name: device.name, type: device.type },
     contentId: "hills",
+    events: device.listens === "true",
     onState(state) {
       if (state === "live" && !wasLive) {
         tell("plays");
@@ -67,15 +68,16 @@ function start() {
     },
     onDenied({ holders, limit, takeOver }) {
       tell(`was told that ${holders.length} of ${limit} are watching`);
-      draw(`${holders.length} of ${limit} are watching:`, holders.map((holder) => ({
-        label: `Stop ${holder.device?.name ?? "another device"}, watch here`,
+      const choices = holders.map((holder) => ({
+        label: `Stop ${holder.device?.name ?? "another device"}`,
         detail: `since ${new Date(holder.startedAt).toLocaleTimeString()}`,
         act() {
           tell(`took over from ${holder.device?.name ?? "another device"}`);
           curtain.hidden = true;
           takeOver(holder.streamId);
         },
-      })));
+      }));
+      draw(`${holders.length} of ${limit} are watching:`, [...choices, { label: "Try again", act: watch }]);
     },
     onStopped({ code }) {
       const told = code === "stream-replaced" ? "another device took over" : code;
@@ -91,6 +93,9 @@ window.player = {
   start(listener) {
     tell = listener;
     start();
+  },
+  get isOn() {
+    return curtain.hidden;
   },
   get isPlaying() {
     return !video.paused && curtain.hidden;

@@ -9,6 +9,7 @@ const DEVICES = [
 ];
 const LIMIT = 3;
 const LOOK_MS = 250;
+const LOOK_MAX_MS = 3000;
 const BETWEEN_MS = 700;
 const STORY_MAX = 8;
 // Each visit is an account of its own, so that two visitors don't count together.
@@ -40,16 +41,25 @@ function player({ device, name, type }) {
   title.textContent = name;
   frame.title = name;
   const inside = () => frame.contentWindow.player;
+  const buttons = [...article.querySelectorAll("button")];
+  const reset = () => {
+    article.classList.remove("hidden");
+    for (const button of buttons.filter((it) => it.ariaPressed)) {
+      button.ariaPressed = "false";
+    }
+  };
   const leaves = (text) => {
     tell(`${name} ${text}`);
     awaited.set(device, { name, since: performance.now() });
   };
   const acts = {
     crash() {
+      reset();
       inside().crash();
       leaves("lost its power");
     },
     stop() {
+      reset();
       leaves("was closed");
       inside().stop();
     },
@@ -63,7 +73,7 @@ function player({ device, name, type }) {
       tell(`${name} ${isPressed ? "is in the background, and keeps its place" : "is in front again"}`);
     },
   };
-  for (const button of article.querySelectorAll("button")) {
+  for (const button of buttons) {
     const isSwitch = ["offline", "hide"].includes(button.dataset.do);
     if (isSwitch) {
       button.setAttribute("aria-pressed", "false");
@@ -77,19 +87,37 @@ function player({ device, name, type }) {
     });
   }
   byId("players").append(article);
-  return () => new Promise((opened) => {
-    // Each time that the device is switched on.
-    frame.addEventListener("load", () => {
-      for (const button of article.querySelectorAll("[aria-pressed]")) {
-        button.setAttribute("aria-pressed", "false");
+  return {
+    switchOn: (listens) => new Promise((opened) => {
+      // Each time that the device is switched on.
+      frame.addEventListener("load", () => {
+        reset();
+        inside().start((text) => tell(`${name} ${text}`));
+        opened();
+      });
+      frame.src = `player.html?${new URLSearchParams({ user: USER, device, name, type, listens })}`;
+    }),
+    /** What is off can't be crashed. */
+    refresh() {
+      for (const button of buttons) {
+        button.disabled = !inside()?.isOn;
       }
-      article.classList.remove("hidden");
-      inside().start((text) => tell(`${name} ${text}`));
-      opened();
-    });
-    frame.src = `player.html?${new URLSearchParams({ user: USER, device, name, type })}`;
-  });
+    },
+  };
 }
+
+/**
+ * Whether the players of this tab listen for news: of several tabs only one's do. Over HTTP/1.1 a
+ * browser has six connections to a server, and each player that listens keeps one.
+ */
+const mayListen = () => new Promise((resolve) => {
+  const held = (lock) => {
+    resolve(Boolean(lock));
+    // For as long as the tab is open.
+    return lock && new Promise(() => {});
+  };
+  navigator.locks?.request("streamgate-demo", { ifAvailable: true }, held) ?? resolve(true);
+});
 
 const age = (from) => {
   const seconds = Math.max(0, Math.round((Date.now() - Date.parse(from)) / 1000));
@@ -121,21 +149,29 @@ function show(streams) {
   }
 }
 
-async function look() {
+async function look(players) {
+  for (const it of players) {
+    it.refresh();
+  }
   try {
-    const answer = await fetch(`/v1/users/${USER}/streams`);
+    const signal = AbortSignal.timeout(LOOK_MAX_MS);
+    const answer = await fetch(`/v1/users/${USER}/streams`, { signal });
     show((await answer.json()).streams);
   } catch {
     byId("count").textContent = "the server is away; the players play on";
   }
-  setTimeout(look, LOOK_MS);
+  setTimeout(look, LOOK_MS, players);
 }
 
 async function open() {
   const players = DEVICES.map(player);
-  look();
-  for (const switchOn of players) {
-    await switchOn();
+  look(players);
+  const listens = await mayListen();
+  if (!listens) {
+    tell("Another tab has a demo, too: the players of this one hear of what happens at their next heartbeat");
+  }
+  for (const it of players) {
+    await it.switchOn(listens);
     await new Promise((later) => setTimeout(later, BETWEEN_MS));
   }
 }

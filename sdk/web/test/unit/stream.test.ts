@@ -78,10 +78,20 @@ const attached = async (options: Partial<Options> = {}) => {
   return { handle, states, failures };
 };
 
-const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 /** Blobs are read in real time. */
 const settle = async () => {
   for (let i = 0; i < 20; i++) await vi.advanceTimersByTimeAsync(0);
+};
+const pass = async (ms: number) => {
+  await vi.advanceTimersByTimeAsync(ms);
+  await settle();
+};
+/** Attached, and its first play is answered. */
+const playing = async (options: Partial<Options> = {}) => {
+  const it = await attached(options);
+  void media.play();
+  await settle();
+  return it;
 };
 
 test('importing it needs no browser', async () => {
@@ -105,13 +115,11 @@ test('it starts with the first play and beats at the interval of the last answer
   await pass(19_999);
   expect(asked.length).toBe(1);
   await pass(1);
-  await settle();
   expect(asked[1]!.url.href).toBe(
     `https://streams.example.com/v1/streams/${streamId}/heartbeat?userId=a%20user%2F1`,
   );
   expect(asked[1]!.body).toEqual({ state: 'playing', contentId: 'movie-1' });
   await pass(5_000);
-  await settle();
   expect(asked.length).toBe(3);
 });
 
@@ -130,9 +138,7 @@ test('the lease is counted from when the request was sent', async () => {
 test('the newest token is used, and the platform is asked for one only where there is none', async () => {
   const getToken = vi.fn(async () => 'jwt');
   answers = [live({ token: 'one' }), live(), live({ token: 'two' }), live()];
-  await attached({ getToken });
-  void media.play();
-  await settle();
+  await playing({ getToken });
   for (let beat = 0; beat < 4; beat++) {
     await pass(20_000);
     await settle();
@@ -146,12 +152,9 @@ test('after a 401 a new token is asked for and the request is made once more', a
   let tokens = 0;
   const getToken = () => `jwt-${++tokens}`;
   answers = [{ status: 401, body: { code: 'unauthorized' } }, live({ token: 'one' }), { status: 401, body: {} }, live()];
-  const { handle, states } = await attached({ getToken });
-  void media.play();
-  await settle();
+  const { handle, states } = await playing({ getToken });
   expect(asked.map((it) => it.authorization)).toEqual(['Bearer jwt-1', 'Bearer jwt-2']);
   await pass(20_000);
-  await settle();
   expect(asked.slice(2).map((it) => it.authorization)).toEqual([undefined, 'Bearer jwt-3']);
   expect(handle.state).toBe('live');
   expect(states).toEqual(['starting', 'live']);
@@ -159,9 +162,7 @@ test('after a 401 a new token is asked for and the request is made once more', a
 
 test('a second 401 is a failure like any other: the viewer plays on', async () => {
   answers = [{ status: 401, body: { code: 'unauthorized', detail: 'no' } }];
-  const { states, failures } = await attached({ getToken: () => 'bad' });
-  void media.play();
-  await settle();
+  const { states, failures } = await playing({ getToken: () => 'bad' });
   expect(asked.length).toBe(2);
   expect(states).toEqual(['starting', 'retrying']);
   expect(failures).toEqual([{ status: 401, code: 'unauthorized', detail: 'no' }]);
@@ -170,28 +171,21 @@ test('a second 401 is a failure like any other: the viewer plays on', async () =
 
 test.each([429, 500, 502, 503])('a %i stops nobody and is tried again when the server says', async (status) => {
   answers = [live(), { status, body: {}, headers: { 'Retry-After': '30' } }, live()];
-  const { handle } = await attached();
-  void media.play();
-  await settle();
+  const { handle } = await playing();
   await pass(20_000);
-  await settle();
   expect(handle.state).toBe('retrying');
   expect(media.paused).toBe(false);
   await pass(30_999);
   expect(asked.length).toBe(2);
   await pass(1);
-  await settle();
   expect(asked.length).toBe(3);
   expect(handle.state).toBe('live');
 });
 
 test('a network that stays away is tried less and less often, for hours', async () => {
   answers = [live(), new TypeError('Failed to fetch')];
-  const { handle } = await attached();
-  void media.play();
-  await settle();
+  const { handle } = await playing();
   await pass(20_000);
-  await settle();
   for (let second = 0; second < 3_600; second++) await pass(1_000);
   expect(handle.state).toBe('retrying');
   expect(media.paused).toBe(false);
@@ -202,11 +196,8 @@ test('a network that stays away is tried less and less often, for hours', async 
 
 test('back online it asks at once', async () => {
   answers = [live(), new TypeError('Failed to fetch')];
-  const { handle } = await attached();
-  void media.play();
-  await settle();
+  const { handle } = await playing();
   await pass(20_000);
-  await settle();
   answers = [live()];
   window.dispatchEvent(new Event('online'));
   await settle();
@@ -214,9 +205,7 @@ test('back online it asks at once', async () => {
 });
 
 test('a machine that slept asks at once when it wakes, and one that did not does not', async () => {
-  await attached();
-  void media.play();
-  await settle();
+  await playing();
   vi.setSystemTime(Date.now() + 19_000);
   media.dispatchEvent(new Event('timeupdate'));
   await settle();
@@ -230,11 +219,8 @@ test('a machine that slept asks at once when it wakes, and one that did not does
 test.each(['stream-replaced', 'stream-evicted', 'stream-stopped'])('%s stops it', async (code) => {
   answers = [live(), { status: 410, body: { code, by: 'other' } }];
   const onStopped = vi.fn();
-  const { handle } = await attached({ onStopped });
-  void media.play();
-  await settle();
+  const { handle } = await playing({ onStopped });
   await pass(20_000);
-  await settle();
   expect(handle.state).toBe('stopped');
   expect(media.paused).toBe(true);
   expect(onStopped).toHaveBeenCalledExactlyOnceWith({ code, by: 'other' });
@@ -247,12 +233,9 @@ test.each([
   [410, 'stream-expired'],
 ])('after a %i %s it starts again in its own place', async (status, code) => {
   answers = [live({ token: 'one' }), { status, body: { code } }, live()];
-  const { handle } = await attached();
-  void media.play();
-  await settle();
+  const { handle } = await playing();
   const before = handle.streamId;
   await pass(20_000);
-  await settle();
   expect(handle.state).toBe('live');
   expect(handle.streamId).not.toBe(before);
   expect(asked[2]!.body).toMatchObject({ streamId: handle.streamId, replace: [before] });
@@ -260,9 +243,7 @@ test.each([
 
 test('a wrong address is no reason to ask without a pause', async () => {
   answers = [{ status: 404, body: '<html>' }];
-  const { handle } = await attached();
-  void media.play();
-  await settle();
+  const { handle } = await playing();
   expect(asked.length).toBe(1);
   expect(handle.state).toBe('retrying');
 });
@@ -270,9 +251,7 @@ test('a wrong address is no reason to ask without a pause', async () => {
 test('403 stops it, also at the start', async () => {
   answers = [{ status: 403, body: { code: 'forbidden' } }];
   const onStopped = vi.fn();
-  await attached({ onStopped });
-  void media.play();
-  await settle();
+  await playing({ onStopped });
   expect(media.paused).toBe(true);
   expect(onStopped).toHaveBeenCalledExactlyOnceWith({ code: 'forbidden', by: undefined });
 });
@@ -281,9 +260,7 @@ test('a denial is told with its holders, and takeOver names whom to end', async 
   const holders = [{ streamId: 'tv-stream', device: { name: 'TV' } }];
   answers = [{ status: 409, body: { code: 'stream-limit-reached', limit: 3, holders, retryAfterSeconds: 25 } }, live()];
   const onDenied = vi.fn();
-  const { handle } = await attached({ onDenied });
-  void media.play();
-  await settle();
+  const { handle } = await playing({ onDenied });
   expect(media.paused).toBe(true);
   expect(handle.state).toBe('denied');
   expect(onDenied).toHaveBeenCalledExactlyOnceWith({
@@ -300,11 +277,8 @@ test('who was let in unchecked and has no place after all is denied', async () =
   const holders = [{ streamId: 'tv-stream', device: {} }];
   answers = [live({ provisional: true }), { status: 410, body: { code: 'stream-limit-reached', limit: 1, holders } }];
   const onDenied = vi.fn();
-  const { handle } = await attached({ onDenied });
-  void media.play();
-  await settle();
+  const { handle } = await playing({ onDenied });
   await pass(20_000);
-  await settle();
   expect(handle.state).toBe('denied');
   expect(media.paused).toBe(true);
   expect(onDenied).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ limit: 1, holders }));
@@ -313,9 +287,7 @@ test('who was let in unchecked and has no place after all is denied', async () =
 test('a 409 that is not ours is a denial without holders', async () => {
   answers = [{ status: 409, body: null }];
   const onDenied = vi.fn();
-  await attached({ onDenied });
-  void media.play();
-  await settle();
+  await playing({ onDenied });
   expect(media.paused).toBe(true);
   expect(onDenied.mock.calls[0]![0].holders).toEqual([]);
 });
@@ -330,26 +302,20 @@ test('what a page does wrong in a callback stops no heartbeat', async () => {
   vi.stubGlobal('queueMicrotask', (call: () => void) => {
     void Promise.resolve().then(call).catch(reported);
   });
-  const { handle } = await attached({ onError: wrong, onState: wrong });
-  void media.play();
-  await settle();
+  const { handle } = await playing({ onError: wrong, onState: wrong });
   await pass(60_000);
-  await settle();
   expect(reported).toHaveBeenCalled();
   expect(asked.length).toBeGreaterThan(2);
   expect(handle.state).toBe('live');
 });
 
 test('what happens while a heartbeat is on its way is said right after it', async () => {
-  await attached();
-  void media.play();
-  await settle();
+  await playing();
   media.pause();
   void media.play();
   media.pause();
   await settle();
   await pass(1);
-  await settle();
   expect(asked.slice(1).map((it) => it.body.state).at(-1)).toBe('paused');
   expect(asked.length).toBeLessThanOrEqual(3);
 });

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use http::header::AUTHORIZATION;
+use http::{StatusCode, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -39,7 +40,8 @@ struct Whose {
         long,
         value_name = "URL",
         default_value = "http://127.0.0.1:8080",
-        env = "STREAMGATE_SERVER"
+        env = "STREAMGATE_SERVER",
+        value_parser = server
     )]
     server: String,
     #[command(flatten)]
@@ -161,7 +163,7 @@ fn stop(args: &StopArgs) -> anyhow::Result<()> {
 impl Whose {
     /// Calls the server below the user's streams; the JSON of a 2xx answer, if it has any.
     fn call(&self, method: &str, below: &str) -> anyhow::Result<Option<Value>> {
-        let server = self.server.trim_end_matches('/');
+        let server = &self.server;
         let url = format!("{server}/v1/users/{}/streams{below}", escape(&self.user));
         let agent = ureq::Agent::new_with_config(
             ureq::Agent::config_builder()
@@ -170,7 +172,8 @@ impl Whose {
                 .build(),
         );
         let mut request = http::Request::builder().method(method).uri(&url);
-        if let Some(key) = self.key.read()? {
+        let key = self.key.read()?;
+        if let Some(key) = &key {
             request = request.header(AUTHORIZATION, format!("Bearer {key}"));
         }
         let request = request.body(())?;
@@ -180,7 +183,14 @@ impl Whose {
         let text = answer.body_mut().read_to_string()?;
         let status = answer.status();
         if !status.is_success() {
-            bail!("the server answered {status}: {}", text.trim());
+            let said = serde_json::from_str(&text).map_or(text, |it: Refusal| it.detail);
+            let help = match (status, key) {
+                (StatusCode::UNAUTHORIZED, None) => {
+                    "; give it one with --key-file or STREAMGATE_API_KEY"
+                }
+                _ => "",
+            };
+            bail!("the server answered {status}: {}{help}", said.trim());
         }
         if text.is_empty() {
             return Ok(None);
@@ -189,6 +199,21 @@ impl Whose {
             .map(Some)
             .context("the server is no streamgate")
     }
+}
+
+/// What of a problem document is for people.
+#[derive(Deserialize)]
+struct Refusal {
+    detail: String,
+}
+
+fn server(text: &str) -> anyhow::Result<String> {
+    let uri: Uri = text.parse().context("must be a URL")?;
+    ensure!(
+        matches!(uri.scheme_str(), Some("http" | "https")),
+        "must begin with http:// or https://"
+    );
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 fn escape(segment: &str) -> String {

@@ -304,6 +304,27 @@ fn a_server_that_is_not_there_is_a_clear_failure() {
         &["streams", "stop", "--user", "1", "--server", &url],
     );
     assert_eq!(nothing_chosen.status.code(), Some(2));
+    let no_url = run(
+        home.path(),
+        &["streams", "list", "--user", "1", "--server", "127.0.0.1:1"],
+    );
+    assert_eq!(no_url.status.code(), Some(2));
+    let stderr = String::from_utf8_lossy(&no_url.stderr);
+    assert!(stderr.contains("must begin with http:// or"), "{stderr}");
+}
+
+#[test]
+fn an_operator_without_a_key_is_told_so() {
+    let watched = Watched {
+        server: Setup::new().set("AUTH", "required").start(),
+        home: tempfile::tempdir().expect("a directory"),
+        tv: String::new(),
+        phone: String::new(),
+    };
+    let said = watched.refused(&["list"]);
+    expect![[r#"
+        streamgate: the server answered 401 Unauthorized: no credentials; give it one with --key-file or STREAMGATE_API_KEY
+    "#]].assert_eq(&said);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What `streamgate config --show` prints.
 
+use super::every::ALL_FILE;
 use super::*;
 
 fn shown(config: &Config) -> String {

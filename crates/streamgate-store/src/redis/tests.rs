@@ -436,6 +436,31 @@ async fn a_dead_master_of_a_cluster_takes_nothing_else_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn news_of_a_cluster_outlives_the_servers_of_the_address() {
+    let cluster = RedisCluster::start();
+    let replica = cluster.replicas_of(0)[0];
+    let address = format!("redis+cluster://{}", host(&cluster.seeds()[replica]));
+    let mut news = open(&address, 0).news().unwrap();
+    let mut next = async || {
+        let next = tokio::time::timeout(Duration::from_secs(30), news.recv()).await;
+        next.unwrap().unwrap()
+    };
+    assert_eq!(next().await, News::Missed);
+    cluster.kill(replica);
+    assert_eq!(next().await, News::Missed, "from another server");
+    let swap = Swap {
+        at: at(3),
+        seen: Version::ABSENT,
+        next: &record_of(1),
+        write: Write::Durable,
+        ended: 1,
+        now: Timestamp::default(),
+    };
+    open(&cluster_url(&cluster), 0).swap(swap).await.unwrap();
+    assert_eq!(next().await, News::Ended(at(3)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_servers_clock_is_told_and_its_eviction_policy() {
     let server = RedisSetup::new(Make::Redis)
         .option("maxmemory-policy", "allkeys-lru")

@@ -96,8 +96,12 @@ impl RedisUrl {
 
     /// The same for each host by itself.
     pub(super) fn of_each(&self) -> Vec<String> {
-        let of = |host| format!("{}://{}{host}/{}", self.scheme(), self.login, self.database);
-        self.hosts.iter().map(of).collect()
+        self.hosts.iter().map(|host| self.of(host)).collect()
+    }
+
+    /// The same for one host.
+    pub(super) fn of(&self, host: &str) -> String {
+        format!("{}://{}{host}/{}", self.scheme(), self.login, self.database)
     }
 
     fn scheme(&self) -> &'static str {

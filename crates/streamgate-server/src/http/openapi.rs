@@ -20,7 +20,8 @@ use super::{Api, gateways, news, reports, seed_routes, starts, streams, system};
         description = "Stops an account from playing more video streams at once than it may.\n\n\
             Bodies are JSON objects; fields of a request that are not known are passed over, and \
             a client should do the same with those of an answer. Moments are RFC 3339 in UTC. \
-            Errors are problem documents (RFC 9457) with a `code` that never changes.",
+            Errors are problem documents (RFC 9457) with a `code` that never changes, but for those \
+            of the seed's paths.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     components(schemas(ProblemBody, ContentName, DeviceName, StreamName, UserName)),

@@ -44,10 +44,12 @@ fn fuzz(tools: &Tools, minutes: u32) -> Result<(), Failure> {
     let fuzzer = tools.crate_tool(CARGO_FUZZ.0, CARGO_FUZZ.1)?;
     for target in TARGETS {
         say(&format!("\n== fuzz {target}, {minutes} minutes ==\n"));
+        let grown = format!("fuzz/grown/{target}");
+        std::fs::create_dir_all(&grown).map_err(|error| format!("cannot make {grown}: {error}"))?;
         // Without a sanitizer, which would need a nightly compiler; there is no unsafe code.
         let fixed = ["fuzz", "run", "--sanitizer", "none", target];
         run(Command::new(&fuzzer).args(fixed).args([
-            &format!("fuzz/grown/{target}"),
+            &grown,
             &format!("fuzz/corpus/{target}"),
             "--",
             &format!("-max_total_time={}", minutes * 60),

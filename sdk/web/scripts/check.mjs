@@ -1,4 +1,5 @@
-// Fails when a bundle is larger than promised, or when dist/ is not what the sources build.
+// Fails when a bundle is larger than promised, when dist/ is not what the sources build, or when the
+// demo's hls.js is not npm's.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,6 +23,15 @@ try {
   }
 } finally {
   rmSync(fresh, { recursive: true });
+}
+// Cargo has no npm packages; so a copy is committed, without the address of its source map.
+const demo = '../../crates/streamgate-server/assets/demo';
+const map = '\n//# sourceMappingURL=hls.light.min.js.map';
+if (read('node_modules/hls.js/dist/hls.light.min.js')?.replace(map, '').trim() !== read(`${demo}/hls.light.min.js`)?.trim()) {
+  mistakes.push(`${demo}/hls.light.min.js is not the light build of package.json's hls.js`);
+}
+if (read('node_modules/hls.js/LICENSE') !== read(`${demo}/hls.light.LICENSE`)) {
+  mistakes.push(`${demo}/hls.light.LICENSE is not the license of hls.js`);
 }
 for (const mistake of mistakes) console.error(mistake);
 process.exitCode = mistakes.length === 0 ? 0 : 1;

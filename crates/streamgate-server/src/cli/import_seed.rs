@@ -32,9 +32,9 @@ Examples:
   streamgate import-seed --from-table old --store redis --store-url redis://127.0.0.1
 
 The seed is the service that this one grew from: it kept an item with userId and streamId for each
-stream in a table of DynamoDB. Each stream has a place here until a DELETE /stream ends it, for seed.lease_seconds at the most, also
-above the limit. To run it again does no harm; do so once more within ten minutes after the clients
-were moved. docs/aws.md has the whole way.
+stream in a table of DynamoDB. Each stream has a place here until a DELETE /stream ends it, for
+seed.lease_seconds at the most, also above the limit. To run it again does no harm; do so once more
+within ten minutes after the clients were moved. docs/aws.md has the whole way.
 
 Exit codes: as for all commands; 1 also when some items could not be taken in.";
 

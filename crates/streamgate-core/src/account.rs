@@ -29,6 +29,9 @@ pub(crate) struct Account {
     /// In the order in which they ended.
     #[n(3)]
     pub(crate) endings: Vec<Ending>,
+    /// Until then an ending that was dropped, since there were too many, would be remembered.
+    #[n(4)]
+    pub(crate) forgot_until: Option<Timestamp>,
 }
 
 /// A stream that is over, remembered for [`ENDING_MEMORY`].
@@ -73,16 +76,17 @@ impl Account {
             limit: Limit::DEFAULT,
             streams: Vec::new(),
             endings: Vec::new(),
+            forgot_until: None,
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.streams.is_empty() && self.endings.is_empty()
+        self.streams.is_empty() && self.endings.is_empty() && self.forgot_until.is_none()
     }
 
-    /// Whether an ending may have been forgotten before its time, since there were too many.
-    pub(crate) fn may_have_forgotten(&self) -> bool {
-        ENDINGS_MAX <= self.endings.len()
+    /// Whether the ending of a stream that nobody knows may be one that was dropped.
+    pub(crate) fn may_have_forgotten(&self, now: Timestamp) -> bool {
+        self.forgot_until.is_some_and(|until| now < until)
     }
 
     pub(crate) fn stream_mut(&mut self, id: &StreamId) -> Option<&mut Stream> {
@@ -110,6 +114,7 @@ impl Account {
     /// how many streams expired.
     pub(crate) fn expire(&mut self, now: Timestamp) -> usize {
         self.endings.retain(|ending| now < ending.forget_at);
+        self.forgot_until.take_if(|until| *until <= now);
         let over: Vec<Stream> = self
             .streams
             .extract_if(.., |stream| stream.lease.is_over(now))
@@ -169,7 +174,8 @@ impl Account {
 
     fn remember(&mut self, ending: Ending) {
         if self.endings.len() == ENDINGS_MAX {
-            self.endings.remove(0);
+            let dropped = self.endings.remove(0);
+            self.forgot_until = self.forgot_until.max(Some(dropped.forget_at));
         }
         self.endings.push(ending);
     }

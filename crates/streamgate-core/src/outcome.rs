@@ -125,6 +125,9 @@ pub enum TakenIn {
     Known,
     /// It had one, which is over: an ending that is remembered stands.
     Over(Over),
+    /// It may be over: more of the user's streams ended of late than are remembered
+    /// ([`ENDINGS_MAX`](crate::ENDINGS_MAX)).
+    Forgotten,
     /// The user has [`LIMIT_MAX`](crate::LIMIT_MAX) streams.
     Full,
 }

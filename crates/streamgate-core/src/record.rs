@@ -172,15 +172,15 @@ impl Record {
             .collect()
     }
 
-    /// Whether an ending of this user, or of any, may have been forgotten before its time: then no
-    /// claim proves that a stream that nobody knows is not over.
+    /// Whether an ending of this user, or of any, was forgotten before its time: then no claim proves
+    /// that a stream that nobody knows is not over.
     #[must_use]
-    pub fn may_have_forgotten(&self, user: Option<&UserId>) -> bool {
+    pub fn may_have_forgotten(&self, user: Option<&UserId>, now: Timestamp) -> bool {
         let mut meant = self
             .accounts
             .iter()
             .filter(|it| user.is_none_or(|user| it.user == *user));
-        meant.any(Account::may_have_forgotten)
+        meant.any(|account| account.may_have_forgotten(now))
     }
 
     /// Whether an eviction ended just these streams at that time: whoever does not know whether its own
@@ -280,7 +280,8 @@ impl Record {
         let streams = self.accounts.iter().flat_map(|account| &account.streams);
         let endings = self.accounts.iter().flat_map(|account| &account.endings);
         let expiries = streams.map(|stream| stream.lease.expires_at());
-        expiries.chain(endings.map(|ending| ending.forget_at)).min()
+        let forgets = endings.map(|ending| ending.forget_at);
+        expiries.chain(forgets).chain(self.dropped()).min()
     }
 
     /// The first instant at which [`Record::expire`] leaves nothing of it, if nobody is heard
@@ -290,7 +291,12 @@ impl Record {
         let streams = self.accounts.iter().flat_map(|account| &account.streams);
         let endings = self.accounts.iter().flat_map(|account| &account.endings);
         let expiries = streams.map(|stream| stream.lease.expires_at().plus(ENDING_MEMORY));
-        expiries.chain(endings.map(|ending| ending.forget_at)).max()
+        let forgets = endings.map(|ending| ending.forget_at);
+        expiries.chain(forgets).chain(self.dropped()).max()
+    }
+
+    fn dropped(&self) -> impl Iterator<Item = Timestamp> {
+        self.accounts.iter().filter_map(|it| it.forgot_until)
     }
 
     fn account_of(&mut self, target: Target<'_>) -> Option<&mut Account> {

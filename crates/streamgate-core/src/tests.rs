@@ -186,6 +186,7 @@ impl Play {
                     TakenIn::Entered => String::from("entered"),
                     TakenIn::Known => String::from("known"),
                     TakenIn::Full => String::from("full"),
+                    TakenIn::Forgotten => String::from("forgotten"),
                 }
             }
             "!" if name == "*" => names(&self.record.evict(&user, Which::All, now)),

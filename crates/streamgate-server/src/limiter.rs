@@ -14,6 +14,7 @@ use streamgate_core::{
     TakenIn, Target, Terms, Timestamp, UserId, Which,
 };
 use streamgate_store::{LeaseStore, StoreError, Swap, Versioned, Write};
+use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, instant};
 use crate::config::OnStoreFailure;
@@ -24,6 +25,9 @@ use crate::watchers::{Watch, Watchers};
 const ATTEMPTS_MAX: u32 = 16;
 /// How many starts may be in doubt at once. The oldest of more are left to silence.
 const IN_DOUBT_MAX: usize = 4096;
+/// How many of a gateway's questions may be with the store at once: half of what may be in all, so
+/// that heartbeats and stops get there. Others are answered by what was seen there last.
+const CHECKS_MAX: usize = 2048;
 
 /// How many records may be decided over at once, where a store is far away. Two that share a turn
 /// wait for each other.
@@ -42,6 +46,7 @@ struct Pending {
     /// Requests of this node for one record follow each other, where each would else make the
     /// others' round trips vain. None where a store takes no round trips.
     turns: Vec<tokio::sync::Mutex<()>>,
+    checks: Semaphore,
 }
 
 impl Pending {
@@ -51,6 +56,7 @@ impl Pending {
         Self {
             in_doubt: Mutex::default(),
             turns: turns.take(if is_far { TURNS } else { 0 }).collect(),
+            checks: Semaphore::new(CHECKS_MAX),
         }
     }
 
@@ -315,21 +321,25 @@ impl Limiter {
         let Some(at) = self.locator(target) else {
             return false;
         };
-        let (record, then, is_known) = match self.load(at).await {
-            Ok(loaded) => (loaded.record, self.0.clock.now(), true),
-            Err(_) => {
-                let seen = self.0.store.recall(at).unwrap_or_else(Versioned::absent);
-                (seen.record, Timestamp::default(), false)
-            }
+        let turn = self.1.checks.try_acquire();
+        let loaded = match &turn {
+            Ok(_) => Some(self.load(at).await),
+            Err(_) => None,
         };
         let is_admitted = match self.0.on_store_failure {
-            OnStoreFailure::Admit => !is_known,
+            OnStoreFailure::Admit => matches!(&loaded, Some(Err(error)) if is_away(error)),
             OnStoreFailure::Deny => false,
+        };
+        let (record, then) = if let Some(Ok(loaded)) = loaded {
+            (loaded.record, self.0.clock.now())
+        } else {
+            let seen = self.0.store.recall(at).unwrap_or_else(Versioned::absent);
+            (seen.record, Timestamp::default())
         };
         match record.standing(target, then) {
             Standing::Live { .. } => true,
             Standing::Over(_) => false,
-            Standing::Unknown if record.may_have_forgotten(target.user) => false,
+            Standing::Unknown if record.may_have_forgotten(target.user, then) => false,
             Standing::Unknown => is_admitted || claim().is_some(),
         }
     }
@@ -347,7 +357,11 @@ impl Limiter {
             let change = match &taken {
                 // Also where it is known: the try that this one repeats may have been refused.
                 TakenIn::Entered | TakenIn::Known if !is_trial => Some(Change::of(Write::Durable)),
-                TakenIn::Entered | TakenIn::Known | TakenIn::Over(_) | TakenIn::Full => None,
+                TakenIn::Entered
+                | TakenIn::Known
+                | TakenIn::Over(_)
+                | TakenIn::Forgotten
+                | TakenIn::Full => None,
             };
             (taken, change)
         });

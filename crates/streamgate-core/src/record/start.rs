@@ -50,7 +50,7 @@ pub(super) fn admission(
 }
 
 /// Enters a stream of which nobody knows, and of which its player can prove that it was admitted.
-/// Where an ending may have been forgotten it could be that stream's, and nothing is proved.
+/// Where an ending was forgotten it could be that stream's, and nothing is proved.
 pub(super) fn readmit(
     account: &mut Account,
     claim: &Claim,
@@ -58,7 +58,7 @@ pub(super) fn readmit(
     terms: Terms,
     now: Timestamp,
 ) -> Readmitted {
-    if account.may_have_forgotten() {
+    if account.may_have_forgotten(now) {
         return Readmitted::Known(Beat::Unknown);
     }
     let request = Start {
@@ -124,6 +124,9 @@ pub(super) fn take_in(
     }
     if let Some(cause) = account.cause_of(&request.id) {
         return TakenIn::Over(cause.over());
+    }
+    if account.may_have_forgotten(now) {
+        return TakenIn::Forgotten;
     }
     if usize::from(LIMIT_MAX) <= account.streams.len() {
         return TakenIn::Full;

@@ -100,6 +100,43 @@ fn at_most_64_endings_are_remembered_and_the_oldest_is_forgotten_first() {
 }
 
 #[test]
+fn that_an_ending_was_dropped_is_remembered_for_as_long_as_it_would_have_been() {
+    let stops = (0..63).map(|i| format!("-s{i}@3 ")).collect::<String>();
+    let dropped = format!("a@0 -a@1 b@1 _b@2 {stops}");
+    check(Deny, 3, &(dropped.clone() + "+a@4"), "forgotten | ");
+    // Fewer than that are left.
+    let fewer = dropped + "~b@4 ";
+    check(Deny, 3, &(fewer.clone() + "+a@5"), "forgotten | b");
+    check(
+        Deny,
+        3,
+        &(fewer.clone() + "~b@90 +a@600.999"),
+        "forgotten | ",
+    );
+    check(Deny, 3, &(fewer + "~b@90 +a@601"), "entered | a");
+
+    let mut record = Record::default();
+    for index in 0..=ENDINGS_MAX {
+        let seconds = if index == 0 { "9" } else { "0" };
+        record.stop(
+            Target {
+                user: Some(&user("1")),
+                id: &id(&format!("s{index}")),
+            },
+            at(seconds),
+        );
+    }
+    record.expire(at("600"));
+    assert_eq!(record.streams_len(), 0);
+    assert!(record.may_have_forgotten(None, at("608.999")));
+    assert_eq!(record.forgotten_at(), Some(at("609")));
+    assert_eq!(record.due_at(), Some(at("609")));
+    assert!(!record.may_have_forgotten(None, at("609")));
+    record.expire(at("609"));
+    assert_eq!(record, Record::default());
+}
+
+#[test]
 fn a_restart_gives_every_lease_a_full_term() {
     check(Deny, 2, "a@0 b@50 ^@80 .@169.999", "a b");
     check(Deny, 2, "a@0 b@50 ^@80 .@170", "");

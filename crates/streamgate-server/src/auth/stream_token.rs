@@ -233,10 +233,10 @@ impl StreamTokens {
         StreamProof::read(key.verified(token)?, now)
     }
 
-    /// Whether it proved something once, whatever time has passed.
-    pub(crate) fn was_good(&self, token: &str) -> bool {
-        self.verify_for_reports(token, WallTime::from_millis(0))
-            .is_some()
+    /// Whether it is one for reports, whatever time has passed.
+    pub(crate) fn was_for_reports(&self, token: &str) -> bool {
+        let proof = self.verify_for_reports(token, WallTime::from_millis(0));
+        proof.is_some_and(|it| it.purpose == Purpose::Reports)
     }
 
     /// Whether it claims to be one of ours.

@@ -55,7 +55,7 @@ pub(super) struct ImportArgs {
     /// The endpoint of `DynamoDB` that has it [default: AWS's own]
     #[arg(long, value_name = "URL")]
     from_url: Option<String>,
-    /// Say what would come of it, and change nothing
+    /// Say what would come of each item, and enter none
     #[arg(long)]
     dry_run: bool,
     /// Print JSON
@@ -105,6 +105,10 @@ enum Unfit {
     Stream(streamgate_core::TextError),
     #[error("its user has 64 streams already")]
     Full,
+    #[error(
+        "more than 64 streams of its user ended within ten minutes, perhaps it did; later it can be told"
+    )]
+    Forgotten,
 }
 
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<()> {
@@ -278,6 +282,7 @@ impl Summary {
             Ok(TakenIn::Known) => return self.known += 1,
             Ok(TakenIn::Over(_)) => return self.over += 1,
             Ok(TakenIn::Full) => Unfit::Full,
+            Ok(TakenIn::Forgotten) => Unfit::Forgotten,
             Err(unfit) => unfit,
         };
         self.refused += 1;

@@ -288,9 +288,7 @@ impl Caller {
         id: &StreamId,
     ) -> Result<Option<UserId>, Problem> {
         match self {
-            Self::Trusted(granted) => granted
-                .must_have_some(&[Scope::Read, Scope::Operate, Scope::Play])
-                .map(|()| user),
+            Self::Trusted(granted) => granted.may_look().map(|()| user),
             Self::Anybody(_) | Self::Player(_) | Self::Stream(_) => self.may_touch(user, id),
         }
     }
@@ -317,9 +315,7 @@ impl Caller {
     pub(super) fn may_see(&self, user: &UserId) -> Result<(), Problem> {
         match self {
             Self::Anybody(_) => Ok(()),
-            Self::Trusted(granted) => {
-                granted.must_have_some(&[Scope::Read, Scope::Operate, Scope::Play])
-            }
+            Self::Trusted(granted) => granted.may_look(),
             Self::Player(player) if player.user == *user => Ok(()),
             Self::Player(_) => Err(Problem::forbidden("the token is another user's")),
             Self::Stream(_) => Err(Problem::forbidden("a stream token shows nothing of others")),
@@ -330,9 +326,7 @@ impl Caller {
     fn may_know_of(&self, user: Option<UserId>) -> Result<Option<UserId>, Problem> {
         match self {
             Self::Anybody(_) => Ok(user),
-            Self::Trusted(granted) => granted
-                .must_have_some(&[Scope::Read, Scope::Operate, Scope::Play])
-                .map(|()| user),
+            Self::Trusted(granted) => granted.may_look().map(|()| user),
             Self::Player(player) => Ok(Some(player.user.clone())),
             Self::Stream(_) => Err(Problem::forbidden("the token is another stream's")),
         }
@@ -390,6 +384,10 @@ impl Granted {
         self.must_have_some(&[scope])
     }
 
+    fn may_look(&self) -> Result<(), Problem> {
+        self.must_have_some(&[Scope::Read, Scope::Operate, Scope::Play])
+    }
+
     fn must_have_some(&self, scopes: &[Scope]) -> Result<(), Problem> {
         if scopes.iter().any(|scope| self.scopes.contains(scope)) {
             Ok(())
@@ -405,14 +403,17 @@ impl FromRequestParts<Api> for Reporter {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Infallible> {
         let now = api.limiter().clock().wall();
         let token = token_parameter(parts.uri.query().unwrap_or_default());
-        let proof = token.and_then(|it| api.0.auth.stream_tokens.verify_for_reports(it, now));
-        if let Some(proof) = proof {
+        let tokens = &api.0.auth.stream_tokens;
+        if let Some(proof) = token.and_then(|it| tokens.verify_for_reports(it, now)) {
             return Ok(Self::Known(Caller::Stream(proof)));
         }
-        let was_good = token.is_some_and(|it| api.0.auth.stream_tokens.was_good(it));
+        if token.is_some_and(|it| tokens.was_for_reports(it)) {
+            return Ok(Self::Late);
+        }
         Ok(match Caller::from_request_parts(parts, api).await {
+            // Also where nobody is asked its token says which stream is meant.
+            Ok(Caller::Anybody(Some(proof))) => Self::Known(Caller::Stream(proof)),
             Ok(caller) => Self::Known(caller),
-            Err(_) if was_good => Self::Late,
             Err(_) => Self::Nobody,
         })
     }
@@ -453,7 +454,11 @@ async fn questioned(parts: &mut Parts, api: &Api) -> Result<Questioned, Problem>
                 (None, _) => Caller::Anybody(None),
                 (Some(_), None) => return Err(Problem::unauthorized("no stream token")),
                 (Some(asked), Some(_)) => {
-                    counted_call(api, who(parts, api, asked, credential).await)?
+                    let mut caller = who(parts, api, asked, credential).await;
+                    if caller.is_err() && parts.extensions.get::<Certified>().is_some() {
+                        caller = who(parts, api, asked, None).await;
+                    }
+                    counted_call(api, caller)?
                 }
             }
         }

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::cmcd::configured;
-use super::trust::body_of;
+use super::trust::{Cast, body_of, with};
 use super::*;
+use crate::http::caller::Certified;
 
 /// A request with these headers.
 fn asked(line: &str, headers: &[(&str, &str)]) -> Request<Body> {
@@ -114,6 +115,24 @@ async fn a_token_and_a_name_must_mean_the_same_stream() {
         let answer = world.send(asked("GET /v1/check", &headers)).await;
         assert_eq!(answer.status(), status, "{named}");
     }
+}
+
+#[tokio::test]
+async fn a_gateway_with_a_certificate_may_pass_on_what_its_viewer_brings_for_somebody_else() {
+    let cast = Cast::new("");
+    let world = World::with(&cast.files.config);
+    let start = request("POST /v1/streams", r#"{"userId":"ann"}"#);
+    let started = body_of(world.send(with(start, &cast.play)).await).await;
+    let id = started["streamId"].as_str().expect("a name");
+    let foreign = [
+        ("stream-id", id),
+        ("authorization", "Bearer of.another.service"),
+    ];
+    let of_nobody = asked("GET /v1/check/a.ts", &foreign);
+    assert_eq!(world.send(of_nobody).await.status(), 401);
+    let mut of_gateway = asked("GET /v1/check/a.ts", &foreign);
+    of_gateway.extensions_mut().insert(Certified);
+    assert_eq!(world.send(of_gateway).await.status(), 200);
 }
 
 #[tokio::test]

@@ -256,6 +256,24 @@ async fn a_token_for_reports_is_good_for_nothing_else_and_for_a_day() {
 }
 
 #[tokio::test]
+async fn where_nobody_is_asked_a_token_still_says_which_stream_and_when_it_is_too_old() {
+    let world = World::new();
+    let body = json!({"userId": "ann", "streamId": "mine"}).to_string();
+    let answer = body_of(world.call("POST /v1/streams", &body).await).await;
+    let player = Player::of(&answer);
+    // dash.js names no session unless it is told to.
+    assert_eq!(player.sends(&world, "sta=p,v=2\n").await, "");
+    let token = answer["token"].as_str().expect("a token");
+    let in_header = with(request("POST /v1/cmcd", "sid=\"mine\",sta=p,v=2\n"), token);
+    assert_eq!(told(world.send(in_header).await).await, "");
+    assert_eq!(counted(&world, "renewed").await, "2");
+    world.wait(86_400.0 + 60.0);
+    assert_eq!(player.sends(&world, "sta=p,v=2\n").await, "stop");
+    assert_eq!(player.says(&world, "sta=p").await, "stop");
+    assert_eq!(counted(&world, "over").await, "2");
+}
+
+#[tokio::test]
 async fn whatever_comes_is_answered_204() {
     let world = World::new();
     let tv = Player::start(&world, "tv").await;

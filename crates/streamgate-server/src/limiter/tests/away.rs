@@ -141,3 +141,30 @@ async fn a_place_that_nobody_knows_of_is_given_back() {
     world.limiter.settle().await;
     assert_eq!(world.live().await, ["mine"]);
 }
+
+#[tokio::test]
+async fn gateways_questions_leave_room_for_heartbeats_and_no_stranger_gets_in_by_them() {
+    for on_store_failure in [OnStoreFailure::Deny, OnStoreFailure::Admit] {
+        let world = World::with(on_store_failure);
+        world.limiter.start(chosen("a")).await.unwrap();
+        let is_live = async |name: &str| {
+            let (user, id) = (user(), id(name));
+            let target = Target {
+                user: Some(&user),
+                id: &id,
+            };
+            world.limiter.check(target, || None).await
+        };
+        let at = world.limiter.locator_of(&user());
+        let seen = world.flaky.load(at).await.unwrap();
+        let all = u32::try_from(CHECKS_MAX).unwrap();
+        let taken = world.limiter.1.checks.acquire_many(all).await.unwrap();
+        assert!(!is_live("a").await, "this node saw nothing of it");
+        world.flaky.recall_always(seen);
+        world.clock.advance(Duration::from_secs(300));
+        assert!(is_live("a").await, "as it was seen last");
+        assert!(!is_live("stranger").await);
+        drop(taken);
+        assert!(!is_live("a").await, "its lease is over");
+    }
+}

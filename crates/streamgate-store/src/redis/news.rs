@@ -2,8 +2,8 @@
 //! arrives at most once; so whoever subscribes anew is told that something may have been missed.
 //!
 //! The servers of a cluster pass on to each other what is published, and a replica gets it from
-//! its master: a subscription at any server hears all. That server says who the others are, should
-//! it go away when those of the URL are gone.
+//! its master: a subscription at any server that sees the others hears all. That server says who
+//! they are, should it go away when those of the URL are gone.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::sentinel::SentinelClient;
 use redis::{
-    AsyncConnectionConfig, Client, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
-    RedisResult, Value,
+    AsyncConnectionConfig, Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo,
+    PushKind, RedisResult, ServerErrorKind, Value,
 };
 use streamgate_core::Locator;
 use tokio::sync::{Notify, mpsc};
@@ -111,8 +111,13 @@ impl Servers {
         missed.store(true, Ordering::Relaxed);
         loop {
             if self.url.kind == Kind::Cluster {
-                let slots = redis::cmd("CLUSTER").arg("SLOTS").to_owned();
-                self.told = servers_in(slots.query_async(&mut connection).await?, &host)?;
+                let mut asked = redis::pipe();
+                asked.cmd("CLUSTER").arg("SLOTS").cmd("CLUSTER").arg("INFO");
+                let (slots, info): (_, String) = asked.query_async(&mut connection).await?;
+                self.told = servers_in(slots, &host)?;
+                if !info.contains("cluster_state:ok") {
+                    return Err((ErrorKind::Server(ServerErrorKind::ClusterDown), "cut off").into());
+                }
             } else {
                 let () = redis::cmd("PING").query_async(&mut connection).await?;
             }

@@ -435,19 +435,45 @@ async fn a_dead_master_of_a_cluster_takes_nothing_else_with_it() {
     );
 }
 
+/// What is told next.
+async fn next(news: &mut mpsc::Receiver<News>) -> News {
+    let next = tokio::time::timeout(Duration::from_secs(30), news.recv()).await;
+    next.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_of_a_cluster_may_have_missed_while_it_was_cut_off_is_missed() {
+    let cluster = RedisCluster::start();
+    let replica = cluster.replicas_of(0)[0];
+    let address = format!("redis+cluster://{}", host(&cluster.seeds()[replica]));
+    let mut news = open(&address, 0).news().unwrap();
+    assert_eq!(next(&mut news).await, News::Missed);
+    for master in 0..3 {
+        cluster.pause(master);
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let has_subscriber = || {
+        let clients = cluster.command(replica, &["CLIENT", "LIST"]);
+        clients.contains(" sub=1 ")
+    };
+    while has_subscriber() {
+        assert!(Instant::now() < deadline, "nobody notices");
+    }
+    for master in 0..3 {
+        cluster.resume(master);
+    }
+    assert_eq!(next(&mut news).await, News::Missed);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn news_of_a_cluster_outlives_the_servers_of_the_address() {
     let cluster = RedisCluster::start();
     let replica = cluster.replicas_of(0)[0];
     let address = format!("redis+cluster://{}", host(&cluster.seeds()[replica]));
     let mut news = open(&address, 0).news().unwrap();
-    let mut next = async || {
-        let next = tokio::time::timeout(Duration::from_secs(30), news.recv()).await;
-        next.unwrap().unwrap()
-    };
-    assert_eq!(next().await, News::Missed);
+    assert_eq!(next(&mut news).await, News::Missed);
     cluster.kill(replica);
-    assert_eq!(next().await, News::Missed, "from another server");
+    assert_eq!(next(&mut news).await, News::Missed, "from another server");
     let swap = Swap {
         at: at(3),
         seen: Version::ABSENT,
@@ -457,7 +483,7 @@ async fn news_of_a_cluster_outlives_the_servers_of_the_address() {
         now: Timestamp::default(),
     };
     open(&cluster_url(&cluster), 0).swap(swap).await.unwrap();
-    assert_eq!(next().await, News::Ended(at(3)));
+    assert_eq!(next(&mut news).await, News::Ended(at(3)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,8 +23,9 @@ interface Stream {
   token?: string;
   bearer?: string;
   failures: number;
-  isBusy?: boolean;
-  /** Something happened while a request was on its way. */
+  /** Of the request that is on its way. */
+  giveUp?: AbortController;
+  /** Something happened meanwhile. */
   isStale?: boolean;
   leaseEndsAt: number;
   deferred?: AbortController;
@@ -48,11 +49,13 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
   let stream: Stream | undefined;
   let intervalMs = 20_000;
   let dueAt = 0;
+  /** The server asked not to be asked before. */
+  let notBefore = 0;
   let comesBack = false;
   let deafUntil = options.events === false || !globalThis.EventSource ? Infinity : 0;
   let zap: ReturnType<typeof setTimeout>;
 
-  const beats = timer(() => stream && beat(stream));
+  const beats = timer(() => stream && (stream.giveUp ? stream.giveUp.abort() : beat(stream)));
 
   // What the page does with it, and does wrong, is not in the way of what happens here.
   const tell = (call: () => void) => queueMicrotask(call);
@@ -148,55 +151,52 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
   const start = async (...replace: string[]) => {
     if (stream) return;
     comesBack = false;
-    const it: Stream = (stream = { id: newId(), replace, failures: 0, isBusy: true, leaseEndsAt: 0 });
+    // Nothing is asked before this is done.
+    const it: Stream = (stream = { id: newId(), replace, failures: 0, giveUp: new AbortController(), leaseEndsAt: 0 });
     become('starting');
     const previous = await ours.previous();
     if (it !== stream) return;
     if (previous) replace.push(previous);
     it.release = ours.keep(it.id);
-    it.isBusy = false;
+    it.giveUp = undefined;
     beat(it);
   };
 
-  const send = async (it: Stream): Promise<Response> => {
-    const body = it.isAdmitted
-      ? { state: media.paused ? 'paused' : 'playing', contentId }
-      : { userId, streamId: it.id, device, contentId, replace: it.replace };
-    if (getToken && !it.token) it.bearer ??= await getToken();
-    const left = strict ? it.leaseEndsAt - Date.now() : 0;
-    return fetch(it.isAdmitted ? address(it, 'heartbeat') : root, {
-      ...request(it),
-      body: new Blob([JSON.stringify(body)]),
-      signal: AbortSignal.timeout?.(0 < left ? Math.min(left, DEADLINE_MS) : DEADLINE_MS),
-    });
+  /** Asks, and once more with a new token of the platform; when the last request was sent. */
+  const ask = async (it: Stream, signal: AbortSignal) => {
+    for (let isFirst = true; ; isFirst = false) {
+      const body = it.isAdmitted
+        ? { state: media.paused ? 'paused' : 'playing', contentId }
+        : { userId, streamId: it.id, device, contentId, replace: it.replace };
+      if (getToken && !it.token) it.bearer ??= await getToken();
+      const sentAt = Date.now();
+      const answer = await fetch(it.isAdmitted ? address(it, 'heartbeat') : root, {
+        ...request(it),
+        body: new Blob([JSON.stringify(body)]),
+        signal,
+      });
+      if (answer.status !== 401 || !getToken || !isFirst) {
+        return { answer, body: await answer.json().catch(() => undefined), sentAt };
+      }
+      it.token = it.bearer = undefined;
+    }
   };
 
   /** Asks for the place, or says that it is still used. */
   const beat = async (it: Stream) => {
-    if (it.isBusy) {
+    if (it.giveUp) {
       it.isStale = true;
       return;
     }
-    it.isBusy = true;
+    const { signal } = (it.giveUp = new AbortController());
     it.isStale = false;
-    // Pushed on if the request never ends: the deadline of a request may be missing.
-    schedule(intervalMs + DEADLINE_MS);
-    let sentAt = Date.now();
-    let answer: Response | undefined;
-    let body;
-    try {
-      answer = await send(it);
-      if (answer.status === 401 && getToken) {
-        it.token = it.bearer = undefined;
-        sentAt = Date.now();
-        answer = await send(it);
-      }
-      body = await answer.json();
-    } catch {
-      // No answer, or none of ours.
-    }
-    it.isBusy = false;
-    take(it, answer, body || {}, sentAt);
+    const left = strict && it.isAdmitted ? it.leaseEndsAt - Date.now() : DEADLINE_MS;
+    schedule(Math.min(left, DEADLINE_MS));
+    // Also what knows nothing of the signal, the page's getToken, is waited for no longer.
+    const late = new Promise<undefined>((resolve) => signal.addEventListener('abort', () => resolve(undefined)));
+    const asked = await Promise.race([ask(it, signal).catch(() => undefined), late]);
+    it.giveUp = undefined;
+    take(it, asked?.answer, asked?.body || {}, asked?.sentAt || 0);
   };
 
   const take = (it: Stream, answer: Response | undefined, body: any, sentAt: number) => {
@@ -209,7 +209,7 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
       it.token = body.token || it.token;
       // Its stop came before there was a token to prove that it is ours.
       if (isOver) return sayGoodbye(it);
-      it.failures = 0;
+      it.failures = notBefore = 0;
       it.leaseEndsAt = sentAt + heartbeat.leaseSeconds * 1000;
       intervalMs = heartbeat.intervalSeconds * 1000;
       if (isNew) defer(it);
@@ -228,23 +228,26 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
     } else if (it.isAdmitted && (status === 404 || status === 410)) {
       end();
       start(it.id);
-    } else if (strict && it.leaseEndsAt <= Date.now()) {
+    } else if (strict && it.isAdmitted && it.leaseEndsAt <= Date.now()) {
       refuse('stopped');
       tell(() => options.onStopped?.({ code: 'unreachable' }));
     } else {
-      const wait = it.isStale ? 0 : backoff(++it.failures, answer?.headers.get('retry-after'));
-      schedule(strict ? Math.min(wait, it.leaseEndsAt - Date.now()) : wait);
+      const wait = backoff(++it.failures, answer?.headers.get('retry-after'));
+      notBefore = answer ? Date.now() + wait : 0;
+      schedule(strict && it.isAdmitted ? Math.min(wait, it.leaseEndsAt - Date.now()) : wait);
       become('retrying');
       tell(() => options.onError?.({ status, code, detail: body.detail }));
     }
   };
 
   const takeOver = (...streamIds: string[]) => {
-    start(...streamIds);
+    if (detached.signal.aborted) return;
+    const own = end();
+    start(...(own ? [own.id] : []), ...streamIds);
     media.play().catch(() => {});
   };
 
-  const now = () => stream && beat(stream);
+  const now = () => stream && notBefore <= Date.now() && beat(stream);
   /** The machine slept, or the timer did: whoever notices it first. */
   const wake = () => dueAt + intervalMs < Date.now() && now();
   const leave = () => {

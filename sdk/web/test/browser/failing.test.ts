@@ -62,6 +62,7 @@ test('a strict player stops when its lease is over and nobody answers', async ()
   await viewer.setOffline(true);
   await player.reaches('stopped');
   expect(Date.now()).toBeGreaterThanOrEqual(endsAt);
+  expect(Date.now()).toBeLessThan(endsAt + 5_000);
   await until('it is paused', () => player.isPaused());
   expect((await player.told()).find((it) => it.name === 'stopped')?.what).toEqual({ code: 'unreachable' });
 });

@@ -26,7 +26,7 @@ interface Asked {
   body: any;
   authorization: string | undefined;
 }
-type Answer = { status: number; body?: unknown; headers?: Record<string, string> } | Error;
+type Answer = { status: number; body?: unknown; headers?: Record<string, string> } | Error | 'never';
 
 const LIVE = { heartbeat: { intervalSeconds: 20, leaseSeconds: 90 } };
 const live = (more: object = {}): Answer => ({ status: 200, body: { ...LIVE, ...more } });
@@ -54,6 +54,8 @@ beforeEach(() => {
     const next = answers.length > 1 ? answers.shift()! : answers[0]!;
     const answer = typeof next === 'function' ? next() : next;
     if (answer instanceof Error) throw answer;
+    // Of the old browsers that know no signal.
+    if (answer === 'never') return new Promise(() => {});
     return new Response(JSON.stringify(answer.body), { status: answer.status, headers: answer.headers ?? {} });
   });
 });
@@ -313,9 +315,115 @@ test('what happens while a heartbeat is on its way is said right after it', asyn
   await playing();
   media.pause();
   void media.play();
-  media.pause();
   await settle();
   await pass(1);
-  expect(asked.slice(1).map((it) => it.body.state).at(-1)).toBe('paused');
-  expect(asked.length).toBeLessThanOrEqual(3);
+  expect(asked.slice(1).map((it) => it.body.state)).toEqual(['paused', 'playing']);
+});
+
+test('players that started together do not stay together', async () => {
+  for (const [random, ms] of [[0, 18_000], [0.999, 21_996]] as const) {
+    vi.spyOn(Math, 'random').mockReturnValue(random);
+    asked = [];
+    const { handle } = await playing();
+    await pass(ms - 1);
+    expect(asked.length).toBe(1);
+    await pass(1);
+    expect(asked.length).toBe(2);
+    handle.detach();
+    media.pause();
+  }
+});
+
+test.each(['a request', 'the token of the platform'])('%s that never comes is given up, and asked for again', async (what) => {
+  const never = new Promise<string>(() => {});
+  let tokens = 0;
+  const getToken = () => (tokens++ ? never : 'one');
+  answers = what === 'a request' ? [live(), 'never'] : [live(), { status: 401 }];
+  const { handle, failures } = await playing(what === 'a request' ? {} : { getToken });
+  await pass(300_000);
+  expect(handle.state).toBe('retrying');
+  expect(media.paused).toBe(false);
+  expect(failures.length).toBeGreaterThan(3);
+  answers = [live()];
+  if (what === 'a request') {
+    await pass(80_000);
+    expect(handle.state).toBe('live');
+  }
+});
+
+test.each([0, 0.1, 0.3, 0.5, 0.7, 0.999])('a strict player stops when its lease is over, not later (%d)', async (random) => {
+  vi.spyOn(Math, 'random').mockReturnValue(random);
+  for (const swallowed of ['never', new TypeError('no network')] as const) {
+    answers = [live(), swallowed];
+    const onStopped = vi.fn();
+    const { handle } = await playing({ strict: true, onStopped });
+    await vi.advanceTimersByTimeAsync(89_990);
+    expect(onStopped).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(20);
+    expect(onStopped).toHaveBeenCalledExactlyOnceWith({ code: 'unreachable' });
+    expect(media.paused).toBe(true);
+    handle.detach();
+  }
+});
+
+test('a strict player waits for its first answer like any other', async () => {
+  answers = [{ status: 503, headers: { 'Retry-After': '1' } }, live()];
+  const onStopped = vi.fn();
+  const { handle } = await playing({ strict: true, onStopped });
+  expect(handle.state).toBe('retrying');
+  await pass(3_000);
+  expect(handle.state).toBe('live');
+  expect(onStopped).not.toHaveBeenCalled();
+});
+
+test('who presses play and pause does not ask a server that has too much to do', async () => {
+  answers = [{ status: 503, headers: { 'Retry-After': '30' } }];
+  await playing();
+  for (let second = 0; second < 29; second++) {
+    media.pause();
+    void media.play();
+    await pass(1_000);
+  }
+  expect(asked.length).toBe(1);
+  await pass(3_000);
+  expect(asked.length).toBe(2);
+});
+
+test('takeOver counts whatever is on its way, and also for who plays', async () => {
+  answers = ['never', live()];
+  const { handle } = await playing();
+  const before = handle.streamId;
+  handle.takeOver('tv');
+  await settle();
+  expect(handle.state).toBe('live');
+  expect(asked.at(-1)!.body.replace).toEqual([before, 'tv']);
+  const own = handle.streamId;
+  handle.takeOver('phone');
+  await settle();
+  expect(asked.at(-1)!.body.replace).toEqual([own, 'phone']);
+  expect(handle.state).toBe('live');
+});
+
+test('who is detached takes nothing over', async () => {
+  const { handle } = await attached();
+  handle.detach();
+  handle.takeOver('tv');
+  await pass(60_000);
+  expect(asked).toEqual([]);
+  expect(media.paused).toBe(true);
+});
+
+test('what is answered after the stop concerns nobody', async () => {
+  const onDenied = vi.fn();
+  const { handle, states } = await attached({ onDenied });
+  answers = [() => {
+    handle.stop();
+    return { status: 409, body: { holders: [] } };
+  }];
+  void media.play();
+  await settle();
+  expect(asked.length).toBe(2);
+  expect(onDenied).not.toHaveBeenCalled();
+  expect(media.paused).toBe(false);
+  expect(states.at(-1)).toBe('idle');
 });

@@ -87,6 +87,8 @@ export interface Handle {
     readonly state: State;
     /** The stream that has a place or asks for one. */
     readonly streamId: string | undefined;
+    /** The stream's own token, once it has a place; a newer one comes every few minutes. */
+    readonly token: string | undefined;
     /** When the lease ends if nothing is heard, in milliseconds since 1970 by this machine's clock. */
     readonly leaseEndsAt: number | undefined;
     /** Says what is shown now: a zap keeps its place. */

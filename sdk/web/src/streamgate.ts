@@ -286,6 +286,9 @@ export const attach = (media: HTMLMediaElement, options: Options): Handle => {
     get streamId() {
       return stream?.id;
     },
+    get token() {
+      return stream?.token;
+    },
     get leaseEndsAt() {
       return stream?.leaseEndsAt || undefined;
     },

@@ -80,9 +80,9 @@ function start() {
       draw(`${holders.length} of ${limit} are watching:`, [...choices, { label: "Try again", act: watch }]);
     },
     onStopped({ code }) {
-      const told = code === "stream-replaced" ? "another device took over" : code;
+      const told = code === "stream-replaced" ? "Another device took over" : "The stream was ended";
       tell(`was stopped: ${told}`);
-      draw("Another device took over.", [{ label: "Watch here again", act: watch }]);
+      draw(`${told}.`, [{ label: "Watch here again", act: watch }]);
     },
   });
   watch();

@@ -58,7 +58,8 @@ test('a frozen page gives its place back and has it again when it thaws', async 
   await it.has(userId, 0, 4_000);
   await tab.send('Page.setWebLifecycleState', { state: 'active' });
   await it.has(userId, 1);
-  expect(await tab.evaluate('handle.state')).toBe('live');
+  // The answer comes a little later than the server has it.
+  await until('it knows', async () => (await tab.evaluate('handle.state')) === 'live');
 });
 
 test('a duplicated tab does not take the place of its original', async () => {

@@ -54,7 +54,7 @@ export const broadcast = async (service: string, pages: string, port: number): P
   recipe('streamgate-check.conf', ['/etc/nginx/', `${home}/`]);
   recipe('streamgate-ask.conf');
   recipe('streamgate.conf', ['127.0.0.1:8080', new URL(service).host], [
-    '/var/cache/nginx/streamgate',
+    '/var/lib/nginx/streamgate',
     join(home, 'cache'),
   ]);
 

@@ -27,7 +27,6 @@ export interface Server {
   /** A device that no page plays on; the answer is its stream's id, or the refusal. */
   play: (userId: string, device: string) => Promise<{ status: number; streamId?: string }>;
   /** Says what every device says that still plays. */
-  heartbeat: (userId: string, streamId: string) => Promise<number>;
   evict: (userId: string, streamId: string) => Promise<void>;
   /** What an API call is answered with. */
   call: (method: string, path: string, body?: unknown, token?: string) => Promise<{ status: number; body: any }>;
@@ -119,9 +118,6 @@ export const server = async (
       const start = { userId, device: { id: device, name: device } };
       const { status, body } = await call('POST', '/v1/streams', start);
       return { status, streamId: body.streamId };
-    },
-    async heartbeat(userId, streamId) {
-      return (await call('POST', `/v1/streams/${streamId}/heartbeat?userId=${userId}`)).status;
     },
     async evict(userId, streamId) {
       await call('DELETE', `/v1/users/${userId}/streams/${streamId}`);

@@ -110,7 +110,11 @@ fn who_has_a_place_gets_through_until_the_stream_ends() {
             "{method}"
         );
     }
+    let chosen = client.start(&serde_json::json!({"userId": "ann", "streamId": "mine"}));
+    let path = format!("/media/1.ts?t={}", chosen.text("token"));
+    assert_eq!(envoy.client.get(&path).status, 200);
     evict(&client, "ann");
+    assert_eq!(envoy.client.get(&path).status, 403);
     for _ in 0..20 {
         let refused = envoy.get(&ann);
         assert_eq!(

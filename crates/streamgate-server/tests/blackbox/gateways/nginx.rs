@@ -45,7 +45,7 @@ fn nginx(check: &str, server: SocketAddr, key: Option<&str>) -> Gateway {
     let cache = at("cache");
     let replaced = [
         (SERVICE, service.as_str()),
-        ("/var/cache/nginx/streamgate", &cache),
+        ("/var/lib/nginx/streamgate", &cache),
     ];
     let shared = recipe("nginx/streamgate.conf", &replaced);
     fs::write(at("streamgate.conf"), shared).expect("it can be written");
@@ -98,12 +98,37 @@ fn who_names_no_stream_does_not_get_through_whoever_did_before() {
         "/media/1.ts?CMCD=",
         "/media/1.ts?CMCD=bl%3D1%2Csid%3D%22%22",
         "/media/1.ts?sid=%22x%22",
+        "/media/1.ts?t=10",
         "/media/1.ts?CMCD=cid%3D%22m%22%2Cmysid%3D%22x%22",
     ] {
         assert_eq!(nginx.get(&ann).status, 200);
         assert_eq!(nginx.client.get(path).status, 401, "{path}");
     }
     assert_eq!(nginx.client.get("/_streamgate").status, 404, "it is ours");
+}
+
+#[test]
+fn who_chose_the_name_of_its_stream_gets_through_with_its_token() {
+    let server = Server::start();
+    let client = server.client();
+    let nginx = nginx(REFUSE, server.address(), None);
+    let mine = client.start(&serde_json::json!({"userId": "ann", "streamId": "mine"}));
+    let bobs = client.start(&serde_json::json!({"userId": "bob", "streamId": "bobs"}));
+    let path = |token: &str| format!("/media/1.ts?t={token}");
+    let (mine, bobs) = (path(&mine.text("token")), path(&bobs.text("token")));
+    assert_eq!(nginx.get("mine").status, 403, "whose is not known");
+    evict(&client, "bob");
+    for _ in 0..100 {
+        assert_eq!(nginx.client.get(&mine).status, 200);
+        assert_eq!(nginx.client.get(&bobs).status, 403);
+    }
+    let named = format!("{mine}&CMCD=sid%3D%22bobs%22");
+    assert_eq!(nginx.client.get(&named).status, 403, "one of the two lies");
+    assert!(asked(&client) < 100, "{}", asked(&client));
+    evict(&client, "ann");
+    wait_until("the decision is no longer remembered", SOON, || {
+        (nginx.client.get(&mine).status == 403).then_some(())
+    });
 }
 
 #[test]

@@ -83,7 +83,16 @@ pub enum OpenError {
 /// A data directory, ours for as long as this lives.
 pub(super) struct DataDir {
     path: PathBuf,
-    _lock: File,
+    pub(super) lock: File,
+}
+
+impl Drop for DataDir {
+    /// To close the file is not enough while another thread starts a program: its process has a
+    /// copy of each handle until the program runs.
+    fn drop(&mut self) {
+        // It fails where there are no locks, and then none was taken.
+        drop(self.lock.unlock());
+    }
 }
 
 impl DataDir {
@@ -105,7 +114,7 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.into(),
-                _lock: lock,
+                lock,
             }),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.into() }),
             Err(TryLockError::Error(source)) => Err(failed(source)),

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use streamgate_core::LocatorKey;
 
+use super::super::data_dir::DataDir;
 use super::{
     EmbeddedStore, JOURNAL, LeaseStore, OpenError, Write, journal_bytes, millis, numbers, open,
     put, record_of, refusal,
@@ -16,6 +17,15 @@ const UNFINISHED: &str = "streams.redb.new";
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn what_is_over_is_over_also_for_a_copy_of_its_handle() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = DataDir::lock(dir.path()).unwrap();
+    let _copy = first.lock.try_clone().unwrap();
+    drop(first);
+    DataDir::lock(dir.path()).unwrap();
 }
 
 #[test]

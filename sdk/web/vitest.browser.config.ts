@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     globalSetup: 'test/support/table.ts',
     // They wait most of the time, but each has a browser and a server.
-    maxWorkers: 2,
+    maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

@@ -195,7 +195,7 @@ impl Tools {
         self.crate_tool("cargo-deny", DENY)
     }
 
-    /// A tool that has to be compiled: minutes, once per version.
+    /// A tool that has to be compiled, once per version: without optimization, a third of the time.
     pub(crate) fn crate_tool(&self, name: &str, version: &str) -> Result<PathBuf, Failure> {
         let root = self.cache.join(format!("{name}-{version}"));
         let program = root.join("bin").join(name);
@@ -204,6 +204,7 @@ impl Tools {
             let install = [
                 "install",
                 "--quiet",
+                "--debug",
                 "--locked",
                 "--version",
                 version,

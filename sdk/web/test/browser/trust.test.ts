@@ -32,6 +32,17 @@ test("a start brings the platform's token, everything after it the stream's own"
   measured("close the tab, the stream's token in the address", since);
 });
 
+test('its media requests prove to a gateway that it has its place', async () => {
+  const userId = it.user();
+  const player = await it.playing(await it.viewer(), { userId, tokens: [it.server.platform.token(userId)] });
+  const token = (await player.page.evaluate('handle.token')) as string;
+  const asked = async () => (await fetch(`${it.server.url}/v1/check/media/1.ts?t=${token}`)).status;
+  expect(await asked()).toBe(200);
+  await player.page.evaluate('handle.stop()');
+  await until('its place is free', async () => (await asked()) === 403);
+  expect(await player.page.evaluate('handle.token')).toBe(undefined);
+});
+
 test('a crash is told with the token of the stream', async () => {
   const userId = it.user();
   const viewer = await it.viewer();

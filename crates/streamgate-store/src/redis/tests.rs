@@ -407,9 +407,7 @@ async fn a_dead_master_of_a_cluster_takes_nothing_else_with_it() {
     let cluster = RedisCluster::start_as(&setup);
     let store = open(&cluster_url(&cluster), 1);
     for place in 0..60 {
-        put(&store, place, Version::ABSENT, place + 1, Write::Durable)
-            .await
-            .unwrap();
+        until_written(&store, place, place + 1).await;
     }
     let dead = cluster.master_of(&key(at(0)));
     cluster.kill(dead);

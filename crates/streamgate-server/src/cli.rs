@@ -224,10 +224,17 @@ pub fn main() -> ExitCode {
                     FAILURE
                 };
             // Nothing is left to do if stderr is gone.
-            drop(writeln!(io::stderr(), "streamgate: {error:#}"));
+            drop(writeln!(io::stderr(), "streamgate: {}", told(&error)));
             ExitCode::from(code)
         }
     }
+}
+
+/// An error and its causes; what says the same as what it caused is said once.
+fn told(error: &anyhow::Error) -> String {
+    let mut said: Vec<String> = error.chain().map(ToString::to_string).collect();
+    said.dedup();
+    said.join(": ")
 }
 
 /// A source of settings that can't be read at all.

@@ -114,10 +114,11 @@ impl Servers {
                 let mut asked = redis::pipe();
                 asked.cmd("CLUSTER").arg("SLOTS").cmd("CLUSTER").arg("INFO");
                 let (slots, info): (_, String) = asked.query_async(&mut connection).await?;
-                self.told = servers_in(slots, &host)?;
                 if !info.contains("cluster_state:ok") {
                     return Err((ErrorKind::Server(ServerErrorKind::ClusterDown), "cut off").into());
                 }
+                // One that is cut off no longer names the others.
+                self.told = servers_in(slots, &host)?;
             } else {
                 let () = redis::cmd("PING").query_async(&mut connection).await?;
             }

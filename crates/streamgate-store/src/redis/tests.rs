@@ -441,13 +441,19 @@ async fn next(news: &mut mpsc::Receiver<News>) -> News {
     next.unwrap().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_server_of_a_cluster_may_have_missed_while_it_was_cut_off_is_missed() {
+/// A cluster, the one of its servers that the address has, and what is heard there from now on.
+async fn heard_at_a_replica() -> (RedisCluster, usize, mpsc::Receiver<News>) {
     let cluster = RedisCluster::start();
     let replica = cluster.replicas_of(0)[0];
     let address = format!("redis+cluster://{}", host(&cluster.seeds()[replica]));
     let mut news = open(&address, 0).news().unwrap();
     assert_eq!(next(&mut news).await, News::Missed);
+    (cluster, replica, news)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_of_a_cluster_may_have_missed_while_it_was_cut_off_is_missed() {
+    let (cluster, replica, mut news) = heard_at_a_replica().await;
     for master in 0..3 {
         cluster.pause(master);
     }
@@ -467,11 +473,7 @@ async fn what_a_server_of_a_cluster_may_have_missed_while_it_was_cut_off_is_miss
 
 #[tokio::test(flavor = "multi_thread")]
 async fn news_of_a_cluster_outlives_the_servers_of_the_address() {
-    let cluster = RedisCluster::start();
-    let replica = cluster.replicas_of(0)[0];
-    let address = format!("redis+cluster://{}", host(&cluster.seeds()[replica]));
-    let mut news = open(&address, 0).news().unwrap();
-    assert_eq!(next(&mut news).await, News::Missed);
+    let (cluster, replica, mut news) = heard_at_a_replica().await;
     cluster.kill(replica);
     assert_eq!(next(&mut news).await, News::Missed, "from another server");
     let swap = Swap {

@@ -193,9 +193,11 @@ impl Emulator {
         }
     }
 
-    /// What the emulator and the function logged.
+    /// What the emulator and the function logged: whole lines, since the last may be half there.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+        let mut log = fs::read_to_string(self.home.path().join("log")).unwrap_or_default();
+        log.truncate(log.rfind('\n').map_or(0, |end| end + 1));
+        log
     }
 
     #[track_caller]

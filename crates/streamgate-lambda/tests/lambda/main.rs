@@ -124,10 +124,13 @@ fn every_line_of_the_log_names_the_request_and_its_trace() {
     let function = Emulator::start_with(&Table::new(), &settings);
     let answer = function.call(FRONTS[0], "POST", "/stream", r#"{"userId":"1"}"#);
     let id = answer.header("x-request-id");
+    let answered = r#""answered""#;
+    function.wait_until("it has logged the answer", || {
+        function.log().contains(answered)
+    });
     let log = function.log();
-    let line = log.lines().find(|line| line.contains(r#""answered""#));
-    let line = line.unwrap_or_else(|| panic!("{log}"));
-    let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+    let line = log.lines().find(|line| line.contains(answered));
+    let line: Value = serde_json::from_str(line.unwrap()).expect("a line of JSON");
     assert_eq!(line["request_id"], id);
     assert_eq!(line["spans"][0]["requestId"], id);
     assert_eq!(line["span"]["trace"], TRACE);

@@ -9,25 +9,29 @@ mod claims;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::NO_PAD;
+use base64::engine::simd::Simd;
 use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use streamgate_core::{Admitted, DeviceText, ENDING_MEMORY, LocatorKey, Place, StreamId, WallTime};
+use streamgate_core::{Admitted, ENDING_MEMORY, LocatorKey, Place, StreamId, WallTime};
 
 pub(crate) use self::claims::StreamProof;
-use self::claims::{Claims, Purpose, RENEWED_AFTER};
+use self::claims::{Admission, Claims, Purpose, RENEWED_AFTER};
 use super::{DirectoryLock, Stamp, from_hex, hex, write_private};
 use crate::config::JwtAlgorithm;
 
+/// Of JWTs (RFC 7515, section 2).
+static BASE64URL: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
 /// The media type in the header (RFC 8725, section 3.11): no other token of anybody is one.
 const TYPE: &str = "streamgate+jwt";
 /// How old a key is when it begins to sign, so that all who check tokens know it by then; when
@@ -186,16 +190,11 @@ impl StreamTokens {
         now: WallTime,
     ) -> String {
         let seconds = now.as_millis() / 1000;
-        let device = &place.stream.device;
         let mut minted = [0; StreamId::MINTED_LEN];
         let claims = Claims {
             sub: place.user.as_str(),
             sid: place.stream.id.text(&mut minted),
-            dev: device.id.as_ref().map(DeviceText::as_str),
-            dnm: device.name.as_ref().map(DeviceText::as_str),
-            dty: device.kind.as_ref().map(DeviceText::as_str),
-            sat: place.stream.started_at.as_millis(),
-            lim: place.limit.get(),
+            adm: Admission::of(place),
             prv: admitted == Admitted::Provisionally,
             rpt: purpose == Purpose::Reports,
             iat: seconds,
@@ -226,11 +225,8 @@ impl StreamTokens {
             return None;
         }
         let state = self.state.read();
-        let key = state
-            .keys
-            .iter()
-            .find(|key| token.starts_with(&key.header))?;
-        StreamProof::read(key.verified(token)?, now)
+        let claims = state.keys.iter().find_map(|key| key.verified(token));
+        StreamProof::read(claims?, now)
     }
 
     /// Whether it is one for reports, whatever time has passed.
@@ -419,7 +415,7 @@ impl KeptKey {
             .ok()
             .ok_or(TokenKeysError::Made)?;
         Ok(Self {
-            kid: hex(&kid),
+            kid: BASE64URL.encode(kid),
             algorithm: name_of(algorithm).into(),
             secret: hex(&secret.ok().ok_or(TokenKeysError::Made)?),
             created_at_ms: now.as_millis(),
@@ -434,7 +430,7 @@ impl KeptKey {
             "kid": self.kid,
             "typ": TYPE,
         });
-        let header = URL_SAFE_NO_PAD.encode(header.to_string()) + ".";
+        let header = BASE64URL.encode(header.to_string()) + ".";
         let (algorithm, signer) = match self.algorithm.as_str() {
             "HS256" => {
                 let headed = keyed(&secret).chain_update(&header);
@@ -488,13 +484,13 @@ impl Key {
         let claims = serde_json::to_vec(claims).expect("claims can be written as JSON");
         let mut token = String::with_capacity(TOKEN_BYTES);
         token.push_str(&self.header);
-        URL_SAFE_NO_PAD.encode_string(claims, &mut token);
+        BASE64URL.encode_string(claims, &mut token);
         match &self.signer {
             Signer::Hs256(headed) => {
                 let claims = &token[self.header.len()..];
                 let tag = Hmac::clone(headed).chain_update(claims).finalize();
                 token.push('.');
-                URL_SAFE_NO_PAD.encode_string(tag.into_bytes(), &mut token);
+                BASE64URL.encode_string(tag.into_bytes(), &mut token);
             }
             Signer::Public(pair) => {
                 let message = token.as_bytes();
@@ -508,22 +504,21 @@ impl Key {
 
     /// The claims of a token of this key, if its signature is right.
     fn verified(&self, token: &str) -> Option<String> {
-        let (message, signature) = token.rsplit_once('.')?;
-        let claims = message.strip_prefix(&self.header)?;
+        let (claims, signature) = token.strip_prefix(&self.header)?.rsplit_once('.')?;
         let is_right = match &self.signer {
             Signer::Hs256(headed) => {
                 let mut tag = [0; 2 * SECRET_BYTES];
-                let len = URL_SAFE_NO_PAD.decode_slice(signature, &mut tag).ok()?;
+                let len = BASE64URL.decode_slice(signature, &mut tag).ok()?;
                 let whole = Hmac::clone(headed).chain_update(claims);
                 whole.verify_slice(&tag[..len]).is_ok()
             }
             Signer::Public(pair) => {
-                let message = message.as_bytes();
+                let message = &token.as_bytes()[..self.header.len() + claims.len()];
                 jsonwebtoken::crypto::verify(signature, message, &pair.public, pair.algorithm)
                     .ok()?
             }
         };
-        let claims = is_right.then(|| URL_SAFE_NO_PAD.decode(claims).ok())??;
+        let claims = is_right.then(|| BASE64URL.decode(claims).ok())??;
         String::from_utf8(claims).ok()
     }
 }

@@ -156,7 +156,7 @@ impl<'a> Credential<'a> {
 
 /// The one credential of a request. Of two, each could be meant by somebody else.
 fn credential(parts: &Parts) -> Result<Option<Credential<'_>>, Problem> {
-    let in_query = token_parameter(parts.uri.query().unwrap_or_default());
+    let in_query = parts.uri.query().and_then(token_parameter);
     match (token_header(&parts.headers)?, in_query) {
         (None, None) => Ok(None),
         (None, Some(token)) => Ok(Some(Credential::InQuery(token))),
@@ -213,9 +213,9 @@ fn counted(api: &Api, whose: Limited, count: Result<(), TooMany>) -> Result<(), 
 
 /// What follows the scheme (RFC 6750, section 2.1), whose case does not matter.
 fn bearer(value: &str) -> Option<&str> {
-    let (scheme, token) = value.split_once(' ')?;
+    let (scheme, token) = value.split_at_checked("bearer ".len())?;
     // Two of them are no token at all: none has a space or a comma in it.
-    (scheme.eq_ignore_ascii_case("bearer")).then(|| token.trim())
+    (scheme.eq_ignore_ascii_case("bearer ")).then(|| token.trim_ascii())
 }
 
 /// The token in a query. Ours have no character that would be escaped.
@@ -369,13 +369,13 @@ impl Caller {
     /// A new token for a player whose own is old, provisional, or the platform's. A back end's
     /// heartbeat has no use for one.
     pub(super) fn renewed(&self, api: &Api, place: &Place) -> Option<String> {
-        let now = api.limiter().clock().wall();
         let is_due = match self {
             Self::Anybody(None) | Self::Trusted(_) => false,
             Self::Player(_) => true,
-            Self::Anybody(Some(proof)) | Self::Stream(proof) => proof.is_to_be_renewed(now),
+            Self::Anybody(Some(proof)) | Self::Stream(proof) => proof.is_to_be_renewed,
         };
-        is_due.then(|| api.0.auth.token_of(place, Admitted::ByStore, now))
+        let now = || api.limiter().clock().wall();
+        is_due.then(|| api.0.auth.token_of(place, Admitted::ByStore, now()))
     }
 }
 
@@ -402,7 +402,7 @@ impl FromRequestParts<Api> for Reporter {
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Infallible> {
         let now = api.limiter().clock().wall();
-        let token = token_parameter(parts.uri.query().unwrap_or_default());
+        let token = parts.uri.query().and_then(token_parameter);
         let tokens = &api.0.auth.stream_tokens;
         if let Some(proof) = token.and_then(|it| tokens.verify_for_reports(it, now)) {
             return Ok(Self::Known(Caller::Stream(proof)));
@@ -434,7 +434,7 @@ impl FromRequestParts<Api> for Questioned {
 async fn questioned(parts: &mut Parts, api: &Api) -> Result<Questioned, Problem> {
     let named = stream_named(parts);
     let in_header = token_header(&parts.headers).ok().flatten();
-    let in_query = token_parameter(parts.uri.query().unwrap_or_default());
+    let in_query = parts.uri.query().and_then(token_parameter);
     let proofs = [in_header, in_query].map(|token| token.and_then(|it| proof(api, it).ok()));
     let caller = match proofs {
         [Some(_), Some(_)] => return Err(Problem::unauthorized("more than one credential")),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use streamgate_core::{
-    Admitted, Claim, Device, DeviceText, ENDING_MEMORY, Limit, StreamId, UserId, WallTime,
+    Admitted, Claim, Device, DeviceText, ENDING_MEMORY, Limit, Place, StreamId, UserId, WallTime,
 };
 
 /// How far the clocks of nodes may lie apart.
@@ -33,10 +33,10 @@ pub(crate) struct StreamProof {
     pub(crate) user: UserId,
     pub(crate) stream: StreamId,
     pub(super) purpose: Purpose,
+    /// Whether the stream's next heartbeat brings a new token.
+    pub(crate) is_to_be_renewed: bool,
     issued_at_seconds: u64,
-    /// Whether the stream was admitted without asking the store.
-    is_provisional: bool,
-    /// All that its token says.
+    /// All that its token says, as JSON.
     claims: String,
 }
 
@@ -48,7 +48,6 @@ impl StreamProof {
             return None;
         }
         let (user, stream) = (UserId::parse(&said.sub), StreamId::parse(&said.sid));
-        let issued_at_seconds = said.iat;
         let purpose = if said.rpt {
             Purpose::Reports
         } else {
@@ -58,41 +57,32 @@ impl StreamProof {
             user: user.ok()?,
             stream: stream.ok()?,
             purpose,
-            issued_at_seconds,
-            is_provisional: said.prv,
+            is_to_be_renewed: said.prv || RENEWED_AFTER <= age(said.iat, now),
+            issued_at_seconds: said.iat,
             claims,
         })
-    }
-
-    /// Whether the stream's next heartbeat brings a new token.
-    pub(crate) fn is_to_be_renewed(&self, now: WallTime) -> bool {
-        self.is_provisional || RENEWED_AFTER <= self.age(now)
-    }
-
-    /// How long ago its token was minted.
-    fn age(&self, now: WallTime) -> Duration {
-        Duration::from_secs((now.as_millis() / 1000).saturating_sub(self.issued_at_seconds))
     }
 
     /// What it proves where nobody knows the stream. An ending is remembered for as long as this
     /// counts, so that no token brings back what ended after it was minted.
     pub(crate) fn claim(&self, now: WallTime) -> Option<Claim> {
-        if CLAIM_MAX <= self.age(now) {
+        if CLAIM_MAX <= age(self.issued_at_seconds, now) {
             return None;
         }
-        let said: Admission<'_> = serde_json::from_str(&self.claims).ok()?;
-        let text = |it: Option<Cow<'_, str>>| it.and_then(|it| DeviceText::parse(&it).ok());
+        let Entering { adm, prv } = serde_json::from_str(&self.claims).ok()?;
+        let Admission(started_at_ms, limit, id, name, kind) = adm;
+        let text = |it: &str| DeviceText::parse(it).ok();
         Some(Claim {
             user: self.user.clone(),
             id: self.stream.clone(),
             device: Device {
-                id: text(said.dev),
-                name: text(said.dnm),
-                kind: text(said.dty),
+                id: text(&id),
+                name: text(&name),
+                kind: text(&kind),
             },
-            started_at: WallTime::from_millis(said.sat),
-            limit: Limit::new(said.lim)?,
-            admitted: if self.is_provisional {
+            started_at: WallTime::from_millis(started_at_ms),
+            limit: Limit::new(limit)?,
+            admitted: if prv {
                 Admitted::Provisionally
             } else {
                 Admitted::ByStore
@@ -101,21 +91,18 @@ impl StreamProof {
     }
 }
 
-/// What a token says: user, stream and device, how it was admitted, and from when until when, in
-/// seconds since 1970.
+/// How long ago that was.
+fn age(seconds: u64, now: WallTime) -> Duration {
+    Duration::from_secs((now.as_millis() / 1000).saturating_sub(seconds))
+}
+
+/// What a token says: user and stream, how it was admitted, and from when until when, in seconds
+/// since 1970.
 #[derive(Serialize)]
 pub(super) struct Claims<'a> {
     pub(super) sub: &'a str,
     pub(super) sid: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) dev: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) dnm: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) dty: Option<&'a str>,
-    /// When the stream was admitted, in milliseconds since 1970.
-    pub(super) sat: u64,
-    pub(super) lim: u8,
+    pub(super) adm: Admission<'a>,
     /// Whether it was admitted without asking the store.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) prv: bool,
@@ -126,17 +113,40 @@ pub(super) struct Claims<'a> {
     pub(super) exp: u64,
 }
 
+/// An admission: when that was, in milliseconds since 1970, the limit, and the device's id, name
+/// and kind. One array without names, since each heartbeat carries it and few read it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Admission<'a>(
+    u64,
+    u8,
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Cow<'a, str>,
+    #[serde(borrow)] Cow<'a, str>,
+);
+
+impl<'a> Admission<'a> {
+    pub(super) fn of(place: &'a Place) -> Self {
+        let stream = &place.stream;
+        // Empty is what a device did not say: it is none of its texts.
+        let [id, name, kind] = [&stream.device.id, &stream.device.name, &stream.device.kind]
+            .map(|it| it.as_ref().map_or("", DeviceText::as_str).into());
+        Self(
+            stream.started_at.as_millis(),
+            place.limit.get(),
+            id,
+            name,
+            kind,
+        )
+    }
+}
+
 /// What of it is needed to enter the stream again.
 #[derive(Deserialize)]
-struct Admission<'a> {
-    #[serde(borrow, default)]
-    dev: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    dnm: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    dty: Option<Cow<'a, str>>,
-    sat: u64,
-    lim: u8,
+struct Entering<'a> {
+    #[serde(borrow)]
+    adm: Admission<'a>,
+    #[serde(default)]
+    prv: bool,
 }
 
 /// What of it is needed to take it.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Value, json};
 use streamgate_core::{
-    Admitted, ContentId, Device, DeviceText, LocatorKey, OnLimit, Place, Policy, Record, Start,
-    Started, StreamId, Terms, Timestamp, UserId,
+    Admitted, Claim, ContentId, Device, DeviceText, LocatorKey, OnLimit, Place, Policy, Record,
+    Start, Started, StreamId, Terms, Timestamp, UserId,
 };
 
 use super::{WallTime, encoded, signed};
@@ -69,6 +69,34 @@ fn a_token_proves_its_stream_until_nothing_is_remembered_of_it() {
             let proof = tokens.verify(&token, later(last)).expect("it is not over");
             assert_eq!((proof.user, proof.stream), (place.user, place.stream.id));
             assert_eq!(tokens.verify(&token, later(last + 1)), None);
+        }
+    }
+}
+
+#[test]
+fn a_token_says_all_that_it_takes_to_enter_its_stream_again() {
+    let text = |it: &str| DeviceText::parse(it).ok();
+    let silent = Device::default();
+    let named = Device {
+        id: text("tv"),
+        name: text("the \"big\" TV"),
+        kind: text("tv-app"),
+    };
+    for device in [silent, named] {
+        for admitted in [Admitted::ByStore, Admitted::Provisionally] {
+            let (tokens, mut place) = (in_memory(JwtAlgorithm::Hs256), place(None));
+            place.stream.device = device.clone();
+            let minted_at = later(5_000);
+            let proof = tokens.verify(&tokens.mint(&place, admitted, minted_at), minted_at);
+            let claim = Claim {
+                user: place.user,
+                id: place.stream.id,
+                device: device.clone(),
+                started_at: NOW,
+                limit: place.limit,
+                admitted,
+            };
+            assert_eq!(proof.expect("it is good").claim(minted_at), Some(claim));
         }
     }
 }

@@ -224,6 +224,7 @@ async fn start(
     let asked = async || call_database(address, "ListTables", "{}").await.is_ok();
     database.until(DATABASE_READY_MAX, asked).await?;
     create_table(address).await?;
+    write_once(address).await?;
     say(&format!("{:.1} s\n", began.elapsed().as_secs_f64()));
 
     let began = now();
@@ -269,6 +270,18 @@ async fn create_table(database: SocketAddr) -> Result<(), Failure> {
         "BillingMode": "PAY_PER_REQUEST",
     });
     call_database(database, "CreateTable", &table.to_string()).await
+}
+
+/// Writes and removes an item. The first write takes longer than the function waits for one.
+async fn write_once(database: SocketAddr) -> Result<(), Failure> {
+    let item = json!({
+        "TableName": TABLE,
+        "Item": {"id": {"S": "first"}},
+        "ConditionExpression": "attribute_not_exists(id)",
+    });
+    call_database(database, "PutItem", &item.to_string()).await?;
+    let key = json!({"TableName": TABLE, "Key": {"id": {"S": "first"}}});
+    call_database(database, "DeleteItem", &key.to_string()).await
 }
 
 /// Asks DynamoDB Local for an operation. The signature is none, and it does not mind.

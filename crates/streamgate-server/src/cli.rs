@@ -7,6 +7,8 @@ mod keys;
 mod serve;
 mod store;
 mod streams;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

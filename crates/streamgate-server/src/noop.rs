@@ -1,27 +1,51 @@
 //! The HTTP stack of the service with nothing behind it, to measure the service against: the
-//! same listener, the same passage, requests read alike, answers of the same size that are
-//! always the same bytes.
+//! same listener, the same passage, requests read alike, and always the answers that the service
+//! gave once.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post};
-use http::StatusCode;
 use http::header::{CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderName, Request, StatusCode};
+use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
+use crate::auth::Auth;
 use crate::config::{Config, Sources};
-use crate::http::{Entry, Passage, RawBody, listener};
+use crate::http::{Api, Entry, Passage, RawBody, listener, router};
 use crate::metrics::Metrics;
+use crate::service::{self, Kept};
 
-/// What `bench` gets for a stream of a user with a name of 16 characters.
-const STREAM: &str = r#"{"streamId":"afb629b4-4332-893b-b2c1-1bc127883ad7","userId":"u000000000000001","state":"live","startedAt":"2026-11-23T12:00:00.000Z","expiresAt":"2026-11-23T12:01:30.000Z","limit":3,"active":1,"resumed":false,"heartbeat":{"intervalSeconds":20,"leaseSeconds":90},"replaced":[]}"#;
-/// The same with the token that a start is answered with.
-const STARTED: &str = r#"{"streamId":"afb629b4-4332-893b-b2c1-1bc127883ad7","userId":"u000000000000001","state":"live","startedAt":"2026-11-23T12:00:00.000Z","expiresAt":"2026-11-23T12:01:30.000Z","limit":3,"active":1,"resumed":false,"heartbeat":{"intervalSeconds":20,"leaseSeconds":90},"replaced":[],"token":"eyJhbGciOiJIUzI1NiIsImtpZCI6ImNiNzQ0MzI1YTYzYzJmNGQiLCJ0eXAiOiJzdHJlYW1nYXRlK2p3dCJ9.eyJzdWIiOiJ1MDAwMDAwMDAwMDAwMDAxIiwic2lkIjoiYWZiNjI5YjQtNDMzMi04OTNiLWIyYzEtMWJjMTI3ODgzYWQ3IiwiZGV2IjoiMDAwMDAwMDAwMDAwMDAwMSIsImlhdCI6MTgwMDAwMDAwMCwiZXhwIjoxODAwMDAwNjkwfQ.3e9tbovF5qHISBOrkQsiNcgZlaWOnt_OC39RrBvyLDM"}"#;
-const ADDRESS: &str = "/v1/streams/afb629b4-4332-893b-b2c1-1bc127883ad7";
+/// What `bench` starts a stream with.
+const START: &str = r#"{"userId":"u000000000000001","device":{"id":"0000000000000001","name":"Living room TV 1"},"contentId":"movie00000000001"}"#;
+/// The headers that are an answer's own; the passage adds the others.
+const OWN: [HeaderName; 4] = [
+    CONTENT_TYPE,
+    LOCATION,
+    HeaderName::from_static("ratelimit-policy"),
+    HeaderName::from_static("ratelimit"),
+];
+
+/// What is answered to every request for the same.
+#[derive(Clone)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        (self.status, self.headers, self.body).into_response()
+    }
+}
 
 /// Serves `POST /v1/streams`, `POST /v1/streams/{streamId}/heartbeat` and
 /// `DELETE /v1/streams/{streamId}` on `listen` until the process is ended.
@@ -29,15 +53,20 @@ const ADDRESS: &str = "/v1/streams/afb629b4-4332-893b-b2c1-1bc127883ad7";
 /// # Errors
 /// When the address can't be listened on.
 pub fn noop(listen: SocketAddr) -> anyhow::Result<()> {
-    let (config, _) = Config::load(Sources::default())?;
+    let (config, _) = Config::load(Sources {
+        file: Some((Path::new("no-op"), "store = 'memory'")),
+        ..Sources::default()
+    })?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
+        let [started, heard] = answers(&config).await?;
         let listener = listener::bind(listen).await;
         let listener = listener.with_context(|| format!("cannot listen on {listen}"))?;
         let passage = Passage::new(&config.http, Arc::new(Metrics::new()));
-        let starts = Router::new().route("/v1/streams", post(start));
+        let said = |answer: Answer| post(move |_: RawBody| async move { answer });
+        let starts = Router::new().route("/v1/streams", said(started));
         let streams = Router::new()
-            .route("/v1/streams/{streamId}/heartbeat", post(heartbeat))
+            .route("/v1/streams/{streamId}/heartbeat", said(heard))
             .route("/v1/streams/{streamId}", delete(stop));
         let router = passage
             .guard(Entry::Start, starts)
@@ -54,24 +83,37 @@ pub fn noop(listen: SocketAddr) -> anyhow::Result<()> {
     })
 }
 
-async fn start(_: RawBody) -> Response {
-    let place = [(LOCATION, ADDRESS)];
-    (StatusCode::CREATED, place, stream(STARTED)).into_response()
+/// What the service answers a start and a heartbeat.
+async fn answers(config: &Config) -> anyhow::Result<[Answer; 2]> {
+    let draining = CancellationToken::new();
+    let kept = Kept::open(config, &draining).await?;
+    let auth = Arc::new(Auth::open(config, kept.clock().wall())?);
+    let api = Api::new(service::parts(config, &kept, auth, draining));
+    let service = router(&api, &config.http, &[], Router::new());
+    let started = ask(&service, "/v1/streams", START).await?;
+    let stream = started
+        .headers
+        .get(LOCATION)
+        .context("a stream's address")?;
+    let heard = format!("{}/heartbeat", stream.to_str()?);
+    let heard = ask(&service, &heard, "").await?;
+    Ok([started, heard])
 }
 
-async fn heartbeat(_: RawBody) -> Response {
-    stream(STREAM).into_response()
+async fn ask(service: &Router, path: &str, body: &'static str) -> anyhow::Result<Answer> {
+    let request = Request::post(path).header(CONTENT_TYPE, "application/json");
+    let answer = service.clone().oneshot(request.body(Body::from(body))?);
+    let (mut head, body) = answer.await?.into_parts();
+    ensure!(head.status.is_success(), "{path}: {}", head.status);
+    let own = OWN.into_iter();
+    let own = own.filter_map(|name| head.headers.remove(&name).map(|value| (name, value)));
+    Ok(Answer {
+        status: head.status,
+        headers: own.collect(),
+        body: body.collect().await?.to_bytes(),
+    })
 }
 
 async fn stop(_: RawBody) -> StatusCode {
     StatusCode::NO_CONTENT
-}
-
-fn stream(body: &'static str) -> impl IntoResponse {
-    let headers = [
-        (CONTENT_TYPE.as_str(), "application/json"),
-        ("ratelimit-policy", "\"streams\";q=3"),
-        ("ratelimit", "\"streams\";r=2;t=31"),
-    ];
-    (headers, body)
 }

@@ -24,6 +24,7 @@ mod tests;
 pub use cluster::RedisCluster;
 pub use dynamodb::{DynamoDbLocal, call_dynamodb};
 pub use fault_proxy::{FaultCounts, FaultProxy};
+pub use ports::Port;
 pub use redis::{Make, RedisServer, RedisSetup};
 pub use replicas::RedisReplicas;
 pub use sentinel::RedisSentinel;

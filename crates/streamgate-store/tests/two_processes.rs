@@ -95,6 +95,6 @@ mod tests {
         let answers = check(dir.path(), &runs, "at last").await;
         println!("{ROUNDS} kills, {answers} answers, 0 lost, open after {slowest:?} at most");
         assert!(ROUNDS * 20 < answers, "only {answers} answers");
-        assert!(slowest < Duration::from_secs(2), "open after {slowest:?}");
+        assert!(slowest < Duration::from_secs(10), "open after {slowest:?}");
     }
 }

@@ -2,15 +2,16 @@
 //! front ends would make of requests.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use streamgate_store::engines::DynamoDbLocal;
+use streamgate_store::engines::{DynamoDbLocal, Port};
 use tempfile::TempDir;
 
 /// Where `cargo xtask` puts it, below the home directory.
@@ -37,7 +38,8 @@ pub(crate) enum Front {
 }
 
 impl Front {
-    fn event(self, method: &str, path: &str, body: &str) -> String {
+    /// `key`: the `Idempotency-Key`.
+    fn event(self, method: &str, path: &str, body: &str, key: &str) -> String {
         let (event, stage) = match self {
             Self::Rest { stage } => (include_str!("../events/rest.json"), stage),
             Self::Http { stage } => (include_str!("../events/http.json"), stage),
@@ -54,6 +56,7 @@ impl Front {
             .replace("PATH", &path)
             .replace("METHOD", method)
             .replace("QUERY", "")
+            .replace("STARTED-ONCE", key)
             .replace("\"BODY\"", &body)
     }
 }
@@ -93,8 +96,9 @@ impl Table {
 pub(crate) struct Emulator {
     child: Child,
     agent: ureq::Agent,
-    address: String,
+    address: SocketAddr,
     home: TempDir,
+    _ports: [Port; 2],
 }
 
 /// An answer to a client.
@@ -115,13 +119,13 @@ impl Emulator {
     #[track_caller]
     pub(crate) fn start_with(table: &Table, settings: &[(&str, &str)]) -> Self {
         let home = tempfile::tempdir().expect("a temporary directory can be made");
-        let (requests, runtime) = (free_port(), free_port());
-        let address = format!("127.0.0.1:{requests}");
+        let ports = [Port::free(), Port::free()];
+        let [address, runtime] = ports.each_ref().map(Port::address);
         let log = File::create(home.path().join("log")).expect("the log can be written");
         let also = log.try_clone().expect("a file can be had twice");
         let child = Command::new(program())
-            .args(["--runtime-interface-emulator-address", &address])
-            .args(["--runtime-api-address", &format!("127.0.0.1:{runtime}")])
+            .args(["--runtime-interface-emulator-address", &address.to_string()])
+            .args(["--runtime-api-address", &runtime.to_string()])
             .arg(FUNCTION)
             .env_clear()
             .env("AWS_ACCESS_KEY_ID", "test")
@@ -148,34 +152,37 @@ impl Emulator {
             agent,
             address,
             home,
+            _ports: ports,
         };
         emulator.wait_until("it listens", || {
-            std::net::TcpStream::connect(&emulator.address).is_ok()
+            TcpStream::connect(emulator.address).is_ok()
         });
         emulator
     }
 
     /// Sends a request through this front, again when it is told so: a store on a busy machine
-    /// may be slower than the function waits.
+    /// may be slower than the function waits. A start needs a name for that, its own or a key.
     #[track_caller]
     pub(crate) fn call(&self, front: Front, method: &str, path: &str, body: &str) -> Answer {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let key = format!("call-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let event = front.event(method, path, body, &key);
         let began = now();
         loop {
-            let answer = self.invoke(front, method, path, body);
+            let answer = self.invoke(&event);
             if answer.status != 503 || ANSWER_MAX < began.elapsed() {
                 return answer;
             }
         }
     }
 
-    /// Invokes the function as this front would for a request.
+    /// Invokes the function with an event.
     #[track_caller]
-    fn invoke(&self, front: Front, method: &str, path: &str, body: &str) -> Answer {
+    fn invoke(&self, event: &str) -> Answer {
         let url = format!(
             "http://{}/2015-03-31/functions/function/invocations",
             self.address
         );
-        let event = front.event(method, path, body);
         let answered = self.agent.post(url).send(event.as_bytes());
         let said = answered.and_then(|mut answer| answer.body_mut().read_to_string());
         let said = match said {
@@ -242,11 +249,6 @@ impl Drop for Emulator {
 #[expect(clippy::disallowed_methods, reason = "deadlines of tests")]
 fn now() -> Instant {
     Instant::now()
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
 }
 
 /// The emulator, where pip put it.

@@ -30,7 +30,7 @@ use self::claims::{Admission, Claims, Purpose, RENEWED_AFTER};
 use super::{DirectoryLock, Stamp, from_hex, hex, write_private};
 use crate::config::JwtAlgorithm;
 
-/// Of JWTs (RFC 7515, section 2).
+/// The encoding in JWTs (RFC 7515, section 2), by the processor's vectors: x86_64 and aarch64.
 static BASE64URL: LazyLock<Simd> = LazyLock::new(|| Simd::url_safe(NO_PAD));
 /// The media type in the header (RFC 8725, section 3.11): no other token of anybody is one.
 const TYPE: &str = "streamgate+jwt";

@@ -215,7 +215,9 @@ fn counted(api: &Api, whose: Limited, count: Result<(), TooMany>) -> Result<(), 
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_at_checked("bearer ".len())?;
     // Two of them are no token at all: none has a space or a comma in it.
-    (scheme.eq_ignore_ascii_case("bearer ")).then(|| token.trim_ascii())
+    scheme
+        .eq_ignore_ascii_case("bearer ")
+        .then(|| token.trim_ascii())
 }
 
 /// The token in a query. Ours have no character that would be escaped.
@@ -374,8 +376,10 @@ impl Caller {
             Self::Player(_) => true,
             Self::Anybody(Some(proof)) | Self::Stream(proof) => proof.is_to_be_renewed,
         };
-        let now = || api.limiter().clock().wall();
-        is_due.then(|| api.0.auth.token_of(place, Admitted::ByStore, now()))
+        is_due.then(|| {
+            let now = api.limiter().clock().wall();
+            api.0.auth.token_of(place, Admitted::ByStore, now)
+        })
     }
 }
 

@@ -50,7 +50,7 @@ fn a_server_is_measured_and_keeps_the_rules() {
         "--connections",
         "8",
     ];
-    let timed = ["--duration", "300ms", "--pid", &own_pid, "--seed", "1"];
+    let timed = ["--duration", "1s", "--pid", &own_pid, "--seed", "1"];
     let output = bench(server.address(), &[load.as_slice(), &timed].concat());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let report = report(&output);
@@ -79,7 +79,7 @@ fn a_server_is_measured_and_keeps_the_rules() {
 fn batches_and_an_open_loop_are_measured() {
     let server = Server::start();
     let load = ["--batch", "10", "--mix", "0:1:0", "--fill", "20"];
-    let timed = ["--rate", "100", "--duration", "300ms", "--threads", "2"];
+    let timed = ["--rate", "30", "--duration", "1s", "--threads", "2"];
     let output = bench(server.address(), &[load.as_slice(), &timed].concat());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let report = report(&output);
@@ -122,7 +122,7 @@ fn a_server_that_admits_everybody_is_found_out() {
     let load = ["--users", "1", "--mix", "1:0:0", "--connections", "2"];
     let output = bench(
         generous_server(),
-        &[load.as_slice(), &["--duration", "100ms"]].concat(),
+        &[load.as_slice(), &["--duration", "1s"]].concat(),
     );
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     let report = report(&output);

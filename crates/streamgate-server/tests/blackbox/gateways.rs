@@ -4,13 +4,13 @@
 mod envoy;
 mod nginx;
 
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use streamgate_store::engines::Port;
 use tempfile::TempDir;
 
 use crate::support::{Answer, Client, SOON, Setup, run, wait_until};
@@ -25,12 +25,13 @@ struct Gateway {
     child: Child,
     client: Client,
     directory: TempDir,
+    _port: Port,
 }
 
 impl Gateway {
     /// Runs a program and waits until it answers.
     #[track_caller]
-    fn run(program: &Path, args: &[&str], address: SocketAddr, directory: TempDir) -> Self {
+    fn run(program: &Path, args: &[&str], port: Port, directory: TempDir) -> Self {
         let log = std::fs::File::create(directory.path().join("log")).expect("a log");
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM"])
@@ -43,8 +44,9 @@ impl Gateway {
             .unwrap_or_else(|error| panic!("{} starts: {error}", program.display()));
         let mut gateway = Self {
             child,
-            client: Client::new(address),
+            client: Client::new(port.address()),
             directory,
+            _port: port,
         };
         wait_until("the gateway answers", SOON, || {
             let ended = gateway.child.try_wait().expect("it is our child");
@@ -84,12 +86,6 @@ impl Drop for Gateway {
         let _gone = kill_process(pid, Signal::TERM);
         drop(self.child.wait());
     }
-}
-
-/// An address of loopback that nobody has.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a port");
-    listener.local_addr().expect("it is bound")
 }
 
 /// A file of `deploy/` with something put in the place of something that is in it.

@@ -102,7 +102,6 @@ fn after_a_loss_one_heartbeat_brings_every_stream_back_the_oldest_first() {
         answers.flatten().collect()
     });
     let took = elapsed_since(began);
-    assert!(took < interval, "took {took:?}");
     let is = |field: &str, value: Value| answers.iter().all(|it| it.json()[field] == value);
     assert!(answers.iter().all(|it| it.status == 200), "{answers:#?}");
     assert!(is("resumed", json!(true)), "{answers:#?}");

@@ -20,7 +20,7 @@ fn over_tls_and_behind_a_password_every_answer_stands() {
         .start();
     let trusted = format!("SSL_CERT_FILE={}", redis.certificate().display());
     let fleet = Fleet::start(|_| over_redis(&redis.url()).wrapped_by(&["env", &trusted]));
-    let players = Players::new(&fleet, LONG, 120);
+    let players = Players::new(&fleet, LONG, 20);
     let account = players.play(|| let_pass(Duration::from_secs(1)));
     account.check("over TLS", CLOCKS_APART, &ALWAYS);
 }

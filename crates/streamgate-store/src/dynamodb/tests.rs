@@ -14,16 +14,24 @@ use crate::store::Write;
 
 /// How late an answer may be that has to come within [`CALL_MAX`].
 const LATE: Duration = Duration::from_secs(2);
+/// How late an answer may be where only what it says matters.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A store at an endpoint that takes every credential.
 async fn open(endpoint: &str, table: &str) -> DynamoDbStore {
     DynamoDbStore::with_credentials(endpoint, table, "local").await
 }
 
-/// A store with a table of its own.
+/// A store with a table of its own, which waits as long as a busy machine needs.
 async fn fresh() -> DynamoDbStore {
     let engine = DynamoDbLocal::shared();
-    let store = open(&engine.endpoint(), &engine.table_name()).await;
+    let mut store = open(&engine.endpoint(), &engine.table_name()).await;
+    let patient = TimeoutConfig::builder()
+        .operation_attempt_timeout(PATIENCE)
+        .operation_timeout(3 * PATIENCE)
+        .build();
+    let config = store.client.config().to_builder();
+    store.client = Client::from_conf(config.timeout_config(patient).build());
     store.init_table(Capacity::OnDemand).await.unwrap();
     store
 }

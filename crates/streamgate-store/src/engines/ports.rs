@@ -1,6 +1,6 @@
 //! Ports that stay ours while an engine is down.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 /// Outside the range from which systems pick the ports of outgoing connections, so that nobody
 /// has got hold of a port when its engine starts again. The bus of a cluster node stays below
@@ -12,7 +12,7 @@ const BUS: u16 = 10_000;
 
 /// A port of loopback that no other test takes while this value lives.
 #[derive(Debug)]
-pub(super) struct Port {
+pub struct Port {
     number: u16,
     /// The engines use TCP only, so the UDP port of the same number serves as a lock. The system
     /// opens it when a process ends, however it ends.
@@ -21,7 +21,11 @@ pub(super) struct Port {
 
 impl Port {
     /// A port that is free, and free 10,000 above too.
-    pub(super) fn free() -> Self {
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn free() -> Self {
         let mut random = [0; 2];
         getrandom::fill(&mut random).expect("the system has random numbers");
         let start = u16::from_le_bytes(random) % LEN;
@@ -33,6 +37,12 @@ impl Port {
 
     pub(super) fn number(&self) -> u16 {
         self.number
+    }
+
+    /// It, with the address of loopback.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.number).into()
     }
 
     fn take(number: u16) -> Option<Self> {

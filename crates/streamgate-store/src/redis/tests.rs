@@ -135,8 +135,11 @@ async fn until_loaded(store: &RedisStore, place: u64) -> u64 {
 async fn until_written(store: &RedisStore, place: u64, number: u64) {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        let seen = store.load(at(place)).await.unwrap().version;
-        match put(store, place, seen, number, Write::Durable).await {
+        let write = async {
+            let seen = store.load(at(place)).await?.version;
+            put(store, place, seen, number, Write::Durable).await
+        };
+        match write.await {
             Ok(()) => return,
             Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
         }

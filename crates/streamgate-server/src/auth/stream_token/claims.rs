@@ -91,9 +91,9 @@ impl StreamProof {
     }
 }
 
-/// How long ago that was.
-fn age(seconds: u64, now: WallTime) -> Duration {
-    Duration::from_secs((now.as_millis() / 1000).saturating_sub(seconds))
+/// How old a token is.
+fn age(issued_at_seconds: u64, now: WallTime) -> Duration {
+    Duration::from_secs((now.as_millis() / 1000).saturating_sub(issued_at_seconds))
 }
 
 /// What a token says: user and stream, how it was admitted, and from when until when, in seconds
@@ -113,12 +113,14 @@ pub(super) struct Claims<'a> {
     pub(super) exp: u64,
 }
 
-/// An admission: when that was, in milliseconds since 1970, the limit, and the device's id, name
-/// and kind. One array without names, since each heartbeat carries it and few read it.
+/// An admission. One array without names, since each heartbeat carries it and few read it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Admission<'a>(
+    // When it was, in milliseconds since 1970.
     u64,
+    // The limit.
     u8,
+    // The device's id, name and kind; empty is what it did not say.
     #[serde(borrow)] Cow<'a, str>,
     #[serde(borrow)] Cow<'a, str>,
     #[serde(borrow)] Cow<'a, str>,
@@ -127,7 +129,6 @@ pub(super) struct Admission<'a>(
 impl<'a> Admission<'a> {
     pub(super) fn of(place: &'a Place) -> Self {
         let stream = &place.stream;
-        // Empty is what a device did not say: it is none of its texts.
         let [id, name, kind] = [&stream.device.id, &stream.device.name, &stream.device.kind]
             .map(|it| it.as_ref().map_or("", DeviceText::as_str).into());
         Self(
@@ -140,7 +141,7 @@ impl<'a> Admission<'a> {
     }
 }
 
-/// What of it is needed to enter the stream again.
+/// What of a token is needed to enter its stream again.
 #[derive(Deserialize)]
 struct Entering<'a> {
     #[serde(borrow)]
@@ -149,7 +150,7 @@ struct Entering<'a> {
     prv: bool,
 }
 
-/// What of it is needed to take it.
+/// What of a token is needed to take it.
 #[derive(Deserialize)]
 struct Said<'a> {
     #[serde(borrow)]

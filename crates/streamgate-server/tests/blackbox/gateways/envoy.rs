@@ -8,8 +8,9 @@ use std::thread;
 
 use http::Method;
 use serde_json::json;
+use streamgate_store::engines::Port;
 
-use super::{Gateway, MEDIA, SERVICE, asking, evict, free_address, recipe, stream_of};
+use super::{Gateway, MEDIA, SERVICE, asking, evict, recipe, stream_of};
 use crate::support::Server;
 
 /// Where `cargo xtask` puts Envoy, below the home directory.
@@ -64,12 +65,12 @@ fn serve(mut viewer: &TcpStream) {
 #[track_caller]
 fn envoy(server: SocketAddr, replaced: &[(&str, &str)]) -> Gateway {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let (address, origin) = (free_address(), origin());
+    let (own, origin) = (Port::free(), origin());
     let port = |address: SocketAddr| format!("port_value: {} ", address.port());
-    let (own, service, media) = (port(address), port(server), port(origin));
+    let (listens, service, media) = (port(own.address()), port(server), port(origin));
     assert!(SERVICE.ends_with(":8080"));
     let addresses = [
-        ("port_value: 10000 ", own.as_str()),
+        ("port_value: 10000 ", listens.as_str()),
         ("port_value: 8080 ", service.as_str()),
         ("port_value: 8081 ", media.as_str()),
     ];
@@ -79,7 +80,7 @@ fn envoy(server: SocketAddr, replaced: &[(&str, &str)]) -> Gateway {
     let file = file.to_str().expect("a path of text");
     let quiet = ["--disable-hot-restart", "--concurrency", "1", "-l", "error"];
     let args = [&["-c", file][..], &quiet].concat();
-    Gateway::run(&program(), &args, address, directory)
+    Gateway::run(&program(), &args, own, directory)
 }
 
 #[test]

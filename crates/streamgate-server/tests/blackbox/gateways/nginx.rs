@@ -4,7 +4,9 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::{Gateway, MEDIA, SERVICE, asked, asking, evict, free_address, recipe, stream_of};
+use streamgate_store::engines::Port;
+
+use super::{Gateway, MEDIA, SERVICE, asked, asking, evict, recipe, stream_of};
 use crate::support::{SOON, Server, wait_until};
 
 const REFUSE: &str = "streamgate-check.conf";
@@ -23,7 +25,8 @@ fn nginx(check: &str, server: SocketAddr, key: Option<&str>) -> Gateway {
         .expect("a path of text")
         .to_owned();
     let at = |name: &str| format!("{home}/{name}");
-    let address = free_address();
+    let port = Port::free();
+    let address = port.address();
     fs::create_dir_all(at("video/media")).expect("it can be made");
     fs::write(at("video/media/1.ts"), MEDIA).expect("it can be written");
     let own = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
@@ -67,7 +70,7 @@ fn nginx(check: &str, server: SocketAddr, key: Option<&str>) -> Gateway {
         "-g",
         &globals,
     ];
-    Gateway::run(Path::new("/usr/sbin/nginx"), &args, address, directory)
+    Gateway::run(Path::new("/usr/sbin/nginx"), &args, port, directory)
 }
 
 #[test]

@@ -106,6 +106,7 @@ fn while_the_engine_is_away_starts_are_refused_in_time_and_heartbeats_forgiven()
     took.sort_unstable();
     let (median, slowest) = (took[took.len() / 2], took[took.len() - 1]);
     assert!(median < ANSWER_MAX, "{took:?}");
+    assert!(slowest < ANSWER_MAX * 5, "{took:?}");
     // The starts that were refused while it hung were sent to it all the same.
     let began = now();
     while !fleet.client(0).streams_of("waiting").is_empty() {

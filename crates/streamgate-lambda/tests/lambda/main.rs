@@ -49,6 +49,12 @@ fn the_seeds_contract_holds_behind_every_front() {
     for (number, front) in FRONTS.into_iter().enumerate() {
         for path in ["/stream", "/prod/stream"] {
             let user = format!("user-{number}{path}");
+            // As the seed's clients start: a repeated one is another stream.
+            let unnamed = json!({"userId": format!("another-{user}")}).to_string();
+            let minted = function.call(front, "POST", path, &unnamed);
+            assert_eq!(minted.status, 201, "{front:?} {minted:?}");
+            assert!(minted.json()["message"]["streamId"].is_string());
+
             let ids = [(); 3].map(|()| seed_start(&function, front, path, &user));
             let body = json!({"userId": user}).to_string();
             let fourth = function.call(front, "POST", path, &body);
